@@ -1,0 +1,17 @@
+// Package store is the replicated store: Mnesia's model and semantics in Go. Its state machines for locks,
+// commit and matching are the pure packages below it; this package acts on what they decide.
+package store
+
+import "netsplit/kit"
+
+// Peers is what a store needs of the cluster. The node (or a test) fills it and calls PeerUp, PeerDown and
+// Receive on the store: for one peer these calls are serial and in order (up, frames, down).
+type Peers interface {
+	// Self is the node's own name.
+	Self() kit.NodeName
+	// Up lists the nodes whose direct link is up now, sorted, without Self.
+	Up() []kit.NodeName
+	// Send queues a frame for the peer's store and never blocks. Frames to one peer arrive in order. When the
+	// link is down the frame is lost silently; PeerDown tells.
+	Send(to kit.NodeName, frame []byte)
+}
