@@ -1,6 +1,6 @@
-// Package lab is the form of a lab: its manifest, workspace, clients, faults and checks, and the run that
-// turns them into a history and verdicts.
-package lab
+// Package world is what a lab, the shell and the grader see of a running cluster, real (kit/cluster) or
+// simulated (kit/sim): clients, faults and a clock.
+package world
 
 import (
 	"context"
