@@ -44,7 +44,8 @@ const (
 	Refused // [host] ID, Name: "cookie" or "down", Data: prose
 	Data    // [both] ID, Data: one wire frame
 	Close   // [both] ID: nothing more comes on this connection, in order after its data
-	Packet  // [both] Name: peer, Data: a packet, which may be lost, doubled or overtaken
+	Taken   // [guest] ID, Data: 8 bytes, little-endian: so many bytes of the connection's data were consumed since the last one
+	Packet  // [both] ID, Data: a wire frame that may be lost, doubled or overtaken
 
 	Door // [host] Data: a line of the door, an order. [guest] Data: a line of the door, an answer
 
@@ -59,11 +60,18 @@ const (
 	kinds
 )
 
+// A receiver reports what it has consumed with Taken after each TakenStep bytes; the host holds data back while more
+// than Window bytes of a connection are not reported, as TCP's window does.
+const (
+	Window    = 8 << 20
+	TakenStep = 1 << 20
+)
+
 // HostConn is the first connection ID that the host gives out.
 const HostConn = 1 << 32
 
 var kindNames = [...]string{"none", "file", "boot", "ready", "listen", "dial", "accept", "opened", "refused", "data", "close",
-	"packet", "door", "append", "replace", "truncate", "rename", "remove", "sync", "done"}
+	"taken", "packet", "door", "append", "replace", "truncate", "rename", "remove", "sync", "done"}
 
 // String gives the kind's name in lower case.
 func (k Kind) String() string {
