@@ -185,7 +185,7 @@ func (n *simNet) handle(f simlink.Frame) {
 		}
 	case simlink.Refused:
 		if answer != nil {
-			answer <- refusal(c.peer, f)
+			answer <- dialRefused(c.peer, f)
 		}
 	case simlink.Data, simlink.Packet:
 		if c != nil {
@@ -198,7 +198,7 @@ func (n *simNet) handle(f simlink.Frame) {
 	}
 }
 
-func refusal(peer kit.NodeName, f simlink.Frame) error {
+func dialRefused(peer kit.NodeName, f simlink.Frame) error {
 	kind, hint := kit.Unavailable, ""
 	if f.Name == "cookie" {
 		kind, hint = kit.Refused, "give both nodes the same cookie"
