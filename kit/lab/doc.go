@@ -1,0 +1,86 @@
+// Package lab is what a lab is made of and how it is graded: its manifest, its workspace, its runs on a real or a
+// simulated cluster, its hints, and the proof that the lab itself is sound.
+//
+// # Writing a lab
+//
+// A lab is a folder labs/<slug>/ and an answer solutions/<slug>/:
+//
+//	labs/<slug>/README.md      front matter (title, tasks, points, hints: type Manifest), then the brief
+//	labs/<slug>/lab.go         var Lab = lab.Definition{...}: data, set-up, workload, checks
+//	labs/<slug>/starter/       what a student begins with: run.star, or Go files of one package main
+//	labs/<slug>/mutants/<name>/verdict.yaml   a wrong answer and the verdict it must get (type Mutant)
+//	solutions/<slug>/          the reference answer, the same file names as the starter
+//
+// and a line in labs/labs.go. The front matter:
+//
+//	---
+//	title: A total that holds
+//	kind: script
+//	nodes: 2
+//	minutes: 15
+//	lesson: store/transactions
+//	about: Move money and never show a wrong total
+//	tasks:
+//	  - name: move
+//	    title: Move 10 from one account to the other
+//	    points: 60
+//	    proves: A transfer is two writes that belong together
+//	    hints:
+//	      - Which function makes several writes one?
+//	  - name: look
+//	    title: Read both accounts and see the right total
+//	    points: 40
+//	    after: [move]
+//	---
+//	The brief, in Markdown.
+//
+// The code draws its random data from the seed alone and puts everything it does on record:
+//
+//	var Lab = lab.Definition{
+//		Slug:      "steady-total",
+//		Scenarios: []lab.Scenario{{New: newPlan}},
+//	}
+//
+//	func newPlan(seed uint64) lab.Plan {
+//		r := rand.New(rand.NewPCG(seed, 0))
+//		d := data{from: term.Bin("ann"), to: term.Bin("ben"), amount: 100 + r.Int64N(900)}
+//		return lab.Plan{
+//			Data:    map[string]term.Term{"accounts": lab.List(d.from, d.to)}, // lab.data in run.star
+//			Setup:   d.setup,   // tables and rows
+//			Observe: d.observe, // the final reads, recorded like all others
+//			Checks: []lab.Check{
+//				{Task: "move", Judge: d.moved},
+//				{Task: "look", Judge: d.total().Conserved},
+//			},
+//		}
+//	}
+//
+//	func (d data) setup(ctx context.Context, w *lab.World) error {
+//		opts := term.MakeMap(term.Pair{Key: term.Atom("ram_copies"), Value: lab.List(term.Atom("a"), term.Atom("b"))})
+//		return w.Do(ctx, "setup", "a", "create_table", term.Atom("account"), opts).Err()
+//	}
+//
+// A check is a pure function over the history (grade.Judge). It sees every request of the script or of the lab's
+// own clients: h.During(history.Work).Accesses() for the store operations, h.Events() for what nodes told,
+// h.Faults for what was cut or killed, h.Note(name) for what the script gave to answer(name, value). Package grade
+// has the common ones (Total, Replicas, InOrder, ...). A check passes, fails with a reason, what was expected and
+// what was seen, or is inconclusive; a claim about faults carries receipts.
+//
+// A mutant is the solution with a few edits:
+//
+//	about: moves the money with two dirty writes
+//	tasks: {look: fail}
+//	edits:
+//	  - file: run.star
+//	    old: a.db.transaction(move)
+//	    new: a.db.async_dirty(move)
+//
+// "netsplit check <slug>" proves that the starter fails, the solution passes and every mutant gets its verdict.
+// testdata/labs holds a small lab of each kind that the tests of this package use.
+//
+// # Trust
+//
+// A verdict is made here, from what the grader recorded. A script runs in a child process with a memory limit and
+// speaks only to the recorder; a program runs inside the simulator, in a WebAssembly sandbox with no file, no
+// network and no clock of the machine. Student bytes are data.
+package lab

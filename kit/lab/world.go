@@ -1,0 +1,148 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/door"
+	"netsplit/kit/history"
+	"netsplit/kit/term"
+	"netsplit/kit/wire"
+	"netsplit/kit/world"
+)
+
+// World is a running cluster whose every request and fault goes on record. It is a world.World itself, so the
+// shell and workloads use it without knowing.
+type World struct {
+	world.World
+	log *history.Log
+}
+
+// Record wraps a world so that what happens through it is taken down.
+func Record(w world.World) *World { return &World{World: w, log: history.NewLog()} }
+
+// History gives what has been recorded until now.
+func (w *World) History() *history.History { return w.log.Snapshot(w.Now()) }
+
+// Enter says that the next phase of the run begins.
+func (w *World) Enter(p history.Phase) { w.log.Enter(p) }
+
+// Note puts a value on record under a name, for a check to read (history.Note).
+func (w *World) Note(name string, value term.Term) { w.log.Note(name, value, w.Now()) }
+
+// Call is world.World's Call, recorded.
+func (w *World) Call(ctx context.Context, client string, node kit.NodeName, req door.Request) door.Outcome {
+	id := w.log.Begin(client, node, req.Verb, req.Args, w.Now())
+	out := w.World.Call(ctx, client, node, req)
+	if out.Status != door.Pending {
+		w.log.Finish(id, out, w.Now())
+	}
+	return out
+}
+
+// Do is Call with the request's parts written out.
+func (w *World) Do(ctx context.Context, client string, node kit.NodeName, verb string, args ...term.Term) door.Outcome {
+	return w.Call(ctx, client, node, door.Request{Client: client, Verb: verb, Args: args})
+}
+
+// Link is world.World's Link, recorded as cut, slow or heal.
+func (w *World) Link(from, to kit.NodeName, rule wire.Rule) error {
+	f := history.Fault{At: w.Now(), What: "heal", Node: from, Peer: to}
+	switch {
+	case rule.Cut != wire.Whole:
+		f.What, f.Detail = "cut", string(rule.Cut)
+	case rule != wire.Rule{}:
+		f.What, f.Detail = "slow", ruleText(rule)
+	}
+	return w.fault(f, w.World.Link(from, to, rule))
+}
+
+func ruleText(r wire.Rule) string {
+	text := ""
+	add := func(format string, args ...any) {
+		if text != "" {
+			text += ", "
+		}
+		text += fmt.Sprintf(format, args...)
+	}
+	if r.Delay > 0 || r.Jitter > 0 {
+		add("%v+%v", r.Delay, r.Jitter)
+	}
+	for _, p := range []struct {
+		name  string
+		share float64
+	}{{"loss", r.Loss}, {"duplicate", r.Duplicate}, {"reorder", r.Reorder}} {
+		if p.share > 0 {
+			add("%s %g", p.name, p.share)
+		}
+	}
+	return text
+}
+
+// Cut cuts a link in both directions.
+func (w *World) Cut(a, b kit.NodeName, how wire.Cut) error { return w.both(a, b, wire.Rule{Cut: how}) }
+
+// Heal makes a link whole in both directions.
+func (w *World) Heal(a, b kit.NodeName) error { return w.both(a, b, wire.Rule{}) }
+
+func (w *World) both(a, b kit.NodeName, rule wire.Rule) error {
+	if err := w.Link(a, b, rule); err != nil {
+		return err
+	}
+	return w.Link(b, a, rule)
+}
+
+// Kill is world.World's Kill, recorded.
+func (w *World) Kill(n kit.NodeName) error {
+	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, w.World.Kill(n))
+}
+
+// Restart is world.World's Restart, recorded.
+func (w *World) Restart(n kit.NodeName) error {
+	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, w.World.Restart(n))
+}
+
+// Pause is world.World's Pause, recorded.
+func (w *World) Pause(n kit.NodeName) error {
+	return w.fault(history.Fault{At: w.Now(), What: "pause", Node: n}, w.World.Pause(n))
+}
+
+// Resume is world.World's Resume, recorded.
+func (w *World) Resume(n kit.NodeName) error {
+	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, w.World.Resume(n))
+}
+
+func (w *World) fault(f history.Fault, err error) error {
+	if err != nil {
+		f.Err = err.Error()
+	}
+	w.log.Fault(f)
+	return err
+}
+
+// Await asks a node again and again until ok likes the outcome, at most for the given time of the world's clock.
+// The last outcome is returned; the error is of kind Unavailable when none was liked.
+func (w *World) Await(ctx context.Context, within time.Duration, ask func() door.Outcome, ok func(door.Outcome) bool) (door.Outcome, error) {
+	const pause = 20 * time.Millisecond
+	for end := w.Now() + within; ; {
+		out := ask()
+		if ok(out) {
+			return out, nil
+		}
+		if w.Now() >= end {
+			return out, &kit.Error{Op: "wait", Kind: kit.Unavailable, Err: fmt.Errorf("not within %v; the last answer was %s", within, out.Status)}
+		}
+		if err := w.Sleep(ctx, pause); err != nil {
+			return out, err
+		}
+	}
+}
+
+// List builds a list of terms; with Atom as its first element it is an operation as the doors want it:
+// List(term.Atom("dirty_read"), term.Atom("account"), key).
+func List(items ...term.Term) term.List { return items }
+
+// Tuple builds a tuple: Tuple(term.Atom("account"), key, term.Int(100)) is a record.
+func Tuple(items ...term.Term) term.Tuple { return items }
