@@ -1,0 +1,208 @@
+package grade
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"netsplit/kit/diagram"
+	"netsplit/kit/door"
+	"netsplit/kit/history"
+	"netsplit/kit/term"
+)
+
+// maxExcerpt is how many operations and faults an explanation shows; more would hide the point.
+const maxExcerpt = 16
+
+// Explain fills a task's explanation from a finding and the history it was made from: the words, the excerpt and
+// the diagram. It leaves verdict-neutral fields (title, lesson, replay) alone.
+func (t *Task) Explain(f Finding, h *history.History) {
+	t.Verdict, t.Why, t.Expected, t.Actual, t.Receipts = f.Verdict, Clean(f.Why), Clean(f.Expected), Clean(f.Actual), f.Receipts
+	t.Excerpt, t.Diagram, t.SVG = nil, "", ""
+	if f.Verdict == Pass || h == nil || len(f.Evidence) == 0 {
+		return
+	}
+	story := storyOf(h, f.Evidence)
+	for _, m := range story {
+		t.Excerpt = append(t.Excerpt, line(m))
+	}
+	picture := spaceTime(h, story, f.Evidence)
+	t.Diagram = picture.Text(100)
+	t.SVG = picture.SVG("task-"+t.Name, t.Title)
+}
+
+// storyOf gives the moments to tell: the evidence, and the faults ordered before its end that were still in
+// force or fell into its time.
+func storyOf(h *history.History, evidence []int) []Moment {
+	var from, to time.Duration = -1, 0
+	for _, id := range evidence {
+		o, ok := h.Op(id)
+		if !ok {
+			continue
+		}
+		if from < 0 || o.Begin < from {
+			from = o.Begin
+		}
+		to = max(to, o.Begin, o.End)
+	}
+	var ops, faults []Moment
+	for _, m := range Moments(h) {
+		switch {
+		case m.Op != nil && slices.Contains(evidence, m.Op.ID):
+			ops = append(ops, m)
+		case m.Fault != nil && m.From <= to && (m.From >= from || inForce(h, *m.Fault, from)):
+			faults = append(faults, m)
+		}
+	}
+	if len(ops) > maxExcerpt {
+		half := maxExcerpt / 2
+		ops = slices.Concat(ops[:half], ops[len(ops)-half:])
+	}
+	story := slices.Concat(ops, faults[:min(len(faults), maxExcerpt)])
+	slices.SortStableFunc(story, func(a, b Moment) int { return int(a.From - b.From) })
+	return story
+}
+
+// inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same node or link
+// in between.
+func inForce(h *history.History, f history.Fault, at time.Duration) bool {
+	if f.What == "heal" || f.What == "restart" || f.What == "resume" || f.Err != "" {
+		return false
+	}
+	return !slices.ContainsFunc(h.Faults, func(g history.Fault) bool {
+		return g.Node == f.Node && g.Peer == f.Peer && g.At > f.At && g.At <= at && g.Err == ""
+	})
+}
+
+// line tells one moment in a line of text.
+func line(m Moment) string {
+	if f := m.Fault; f != nil {
+		return Clean(fmt.Sprintf("%9s  %s", ms(f.At), faultText(*f)))
+	}
+	o := m.Op
+	return Clean(fmt.Sprintf("%9s  %-8s %s  %s → %s", ms(o.Begin), o.Client, o.Node, request(*o), answer(*o)))
+}
+
+func faultText(f history.Fault) string {
+	s := f.What + " " + string(f.Node)
+	if f.Peer != "" {
+		s += " → " + string(f.Peer)
+	}
+	if f.Detail != "" {
+		s += " (" + f.Detail + ")"
+	}
+	if f.Err != "" {
+		s += ", refused: " + f.Err
+	}
+	return s
+}
+
+// request shows what was asked: an operation as in the shell, dirty_read(account, <<"ann">>).
+func request(o history.Op) string {
+	verb, args := o.Verb, o.Args
+	switch {
+	case verb == "dirty" && len(args) > 0, verb == "tx_op" && len(args) > 1:
+		if list, ok := args[len(args)-1].(term.List); ok && len(list) > 0 {
+			prefix := ""
+			if verb == "tx_op" {
+				prefix = term.String(args[0]) + ": "
+			}
+			verb, args = prefix+bare(list[0]), list[1:]
+		}
+	}
+	var parts []string
+	for _, a := range args {
+		parts = append(parts, bare(a))
+	}
+	return clip(fmt.Sprintf("%s(%s)", verb, strings.Join(parts, ", ")), 120)
+}
+
+func bare(t term.Term) string { return term.String(t) }
+
+func answer(o history.Op) string {
+	if o.End == history.Open {
+		return "no answer"
+	}
+	if o.Outcome.Status != door.OK {
+		return clip(o.Outcome.Err().Error(), 100)
+	}
+	v, err := o.Outcome.Term()
+	if err != nil {
+		return clip(string(o.Outcome.Value), 100)
+	}
+	return clip(term.String(v), 100)
+}
+
+// spaceTime draws the story: a lane for each client and each node in it, a request as an arrow to the node and one
+// back.
+func spaceTime(h *history.History, story []Moment, evidence []int) *diagram.SpaceTime {
+	d := &diagram.SpaceTime{}
+	lane := func(name string) int {
+		if i := slices.Index(d.Lanes, name); i >= 0 {
+			return i
+		}
+		d.Lanes = append(d.Lanes, name)
+		return len(d.Lanes) - 1
+	}
+	for _, m := range story {
+		if m.Op != nil {
+			lane("client " + m.Op.Client)
+		}
+	}
+	last := evidence[len(evidence)-1]
+	for _, m := range story {
+		if f := m.Fault; f != nil {
+			d.Events = append(d.Events, faultEvent(*f, lane))
+			continue
+		}
+		o := m.Op
+		client, node := lane("client "+o.Client), lane("node "+string(o.Node))
+		d.Events = append(d.Events, diagram.Event{At: o.Begin, Kind: diagram.Send, Lane: client, To: node, Text: Clean(clip(request(*o), 60))})
+		if o.End == history.Open {
+			d.Events = append(d.Events, diagram.Event{At: o.Begin, Kind: diagram.Lose, Lane: node, To: client, Text: "no answer", Bad: o.ID == last})
+			continue
+		}
+		d.Events = append(d.Events, diagram.Event{At: o.End, Kind: diagram.Send, Lane: node, To: client,
+			Text: Clean(clip(answer(*o), 60)), Bad: o.ID == last})
+	}
+	return d
+}
+
+func faultEvent(f history.Fault, lane func(string) int) diagram.Event {
+	e := diagram.Event{At: f.At, Lane: lane("node " + string(f.Node)), Text: faultText(f)}
+	if f.Peer != "" {
+		e.To = lane("node " + string(f.Peer))
+	}
+	switch f.What {
+	case "cut":
+		e.Kind = diagram.Cut
+	case "heal":
+		e.Kind = diagram.Heal
+	case "kill", "pause":
+		e.Kind = diagram.Down
+	case "restart", "resume":
+		e.Kind = diagram.Up
+	}
+	return e
+}
+
+// Clean makes bytes that came from a submission harmless in a terminal, a log or a page: control characters,
+// escape sequences' introducers and invalid UTF-8 become visible or vanish; line ends and tabs stay.
+func Clean(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r == 0x1b:
+			return '␛'
+		case unicode.IsControl(r):
+			return -1
+		case r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069: // text direction overrides
+			return -1
+		}
+		return r
+	}, s)
+}
