@@ -129,7 +129,7 @@ func rank(t Term) int {
 	case Bin:
 		return 10
 	}
-	return 11 // a nil Term, which nobody may make
+	return -1 // a nil Term: no value, but a bound below all values
 }
 
 func compareAll(a, b []Term, exact bool) int {
