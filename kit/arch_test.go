@@ -23,7 +23,7 @@ var may = map[string]string{
 	"kit/term":           "",
 	"kit/simlink":        "",
 	"kit/diagram":        "",
-	"kit/source":         "",
+	"kit/source":         "kit/term kit/door kit/wire kit/peer kit/store kit/store/... kit/mnesia kit/node kit/simlink",
 	"kit/door":           "kit/term",
 	"kit/wire":           "kit/simlink",
 	"kit/peer":           "kit/wire",
