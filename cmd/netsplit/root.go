@@ -30,7 +30,10 @@ func (e exitCode) Unwrap() error { return e.err }
 
 // verbs is the command line, in the order of the help. A verb is a file of its own.
 func verbs() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		newServeCmd(),
+		newReadCmd(),
+	}
 }
 
 func newRoot() *cobra.Command {
