@@ -38,13 +38,13 @@ func Compile(pattern term.Term) (*Pattern, error) {
 // Match reports whether the row fits.
 func (p *Pattern) Match(row term.Tuple) bool {
 	if p.vars == 0 {
-		return p.head.match(row, nil)
+		return p.head.matchRow(row, nil)
 	}
 	var room [16]term.Term
 	if p.vars <= len(room) {
-		return p.head.match(row, room[:p.vars])
+		return p.head.matchRow(row, room[:p.vars])
 	}
-	return p.head.match(row, make([]term.Term, p.vars))
+	return p.head.matchRow(row, make([]term.Term, p.vars))
 }
 
 // Key gives the key that every matching row has; false when the pattern leaves it open. In an ordered_set
@@ -127,6 +127,17 @@ func (n *node) match(t term.Term, vars []term.Term) bool {
 		}
 	}
 	return true
+}
+
+// matchRow is match for a whole row; it does not make a Term of it where it need not, because that allocates.
+func (n *node) matchRow(row term.Tuple, vars []term.Term) bool {
+	switch n.kind {
+	case isAny:
+		return true
+	case isTuple:
+		return len(row) == n.size && n.matchParts(row, vars)
+	}
+	return n.match(row, vars)
 }
 
 func (n *node) matchParts(elems []term.Term, vars []term.Term) bool {

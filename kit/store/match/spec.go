@@ -100,7 +100,7 @@ func (s *Spec) Run(row term.Tuple) (term.Term, bool) {
 	e.row = row
 	for i := range s.clauses {
 		c := &s.clauses[i]
-		if !c.head.match(row, e.vars) || !c.pass(e) {
+		if !c.head.matchRow(row, e.vars) || !c.pass(e) {
 			continue
 		}
 		result := term.Term(term.True)
