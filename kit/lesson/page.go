@@ -87,6 +87,9 @@ func (p *Page) lineAt(offset int) int {
 // lineOf gives the line of a node, or that of the nearest node that knows where it stands.
 func (p *Page) lineOf(n ast.Node) int {
 	for ; n != nil; n = n.Parent() {
+		if n.Kind() == ast.KindFencedCodeBlock && n.Pos() >= 0 {
+			return p.lineAt(n.Pos()) // its lines begin after the fence
+		}
 		if n.Type() == ast.TypeBlock {
 			if lines := n.Lines(); lines != nil && lines.Len() > 0 {
 				return p.lineAt(lines.At(0).Start)

@@ -97,24 +97,33 @@ func (s *shaper) quote(args []string) (*code, error) {
 	return &code{lang: lang, text: strings.Join(lines, "\n"), title: file}, nil
 }
 
-var marker = regexp.MustCompile(`^\s*(?://|#|%+)\s*(region|endregion):\s*(.+?)\s*$`)
+var marker = regexp.MustCompile(`^\s*(?://|#|%+)\s*(region|endregion)(?::\s*(.+?))?\s*$`)
 
 // region gives the lines between "// region: NAME" and "// endregion: NAME" (or with # for a comment), or, in
-// a Go file, the declaration called NAME or TYPE.METHOD.
+// a Go file, the declaration called NAME or TYPE.METHOD. An endregion without a name ends the innermost region.
 func region(file, src string, lines []string, name string) ([]string, error) {
 	start := -1
-	var known []string
+	var known, open []string
 	for i, line := range lines {
 		m := marker.FindStringSubmatch(line)
-		switch {
-		case m == nil:
-		case m[1] == "region" && m[2] == name:
-			start = i + 1
-		case m[1] == "endregion" && m[2] == name && start >= 0:
-			return lines[start:i], nil
-		case m[1] == "region":
-			known = append(known, m[2])
+		if m == nil {
+			continue
 		}
+		if m[1] == "region" {
+			if m[2] == name {
+				start = i + 1
+			}
+			known, open = append(known, m[2]), append(open, m[2])
+			continue
+		}
+		ends := m[2]
+		if n := len(open); ends == "" && n > 0 {
+			ends = open[n-1]
+		}
+		if ends == name && start >= 0 {
+			return lines[start:i], nil
+		}
+		open = slices.DeleteFunc(open, func(o string) bool { return o == ends })
 	}
 	if start >= 0 {
 		return nil, fmt.Errorf("%s: the region %q has no end", file, name)

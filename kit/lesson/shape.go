@@ -214,7 +214,7 @@ func (s *shaper) figure(src, title string, line int) ast.Node {
 	if err != nil {
 		var at *diagram.Error
 		if errors.As(err, &at) {
-			s.fault(line+at.Line-1, "the diagram cannot be drawn: %s", at.Text)
+			s.fault(line+at.Line, "the diagram cannot be drawn: %s", at.Text)
 		} else {
 			s.fault(line, "the diagram cannot be drawn: %v", err)
 		}

@@ -45,21 +45,28 @@ func (l line) width() int {
 	return n
 }
 
-// write puts the line out, without blanks at its end.
+// write puts the line out, without blanks at its end. Neighbours of one style share their escape codes.
 func (l line) write(b *strings.Builder, color bool) {
-	end := len(l)
-	for end > 0 && strings.TrimRight(l[end-1].text, " ") == "" {
-		end--
-	}
-	for i, c := range l[:end] {
-		text := c.text
-		if i == end-1 {
-			text = strings.TrimRight(text, " ")
+	var runs line
+	for _, c := range l {
+		if last := len(runs) - 1; last >= 0 && (!color || runs[last].style == c.style) {
+			runs[last].text += c.text
+			continue
 		}
+		runs = append(runs, cell{text: c.text, style: c.style})
+	}
+	for len(runs) > 0 {
+		last := &runs[len(runs)-1]
+		if last.text = strings.TrimRight(last.text, " "); last.text != "" {
+			break
+		}
+		runs = runs[:len(runs)-1]
+	}
+	for _, c := range runs {
 		if codes := c.style.codes(); color && codes != "" {
-			b.WriteString("\x1b[" + codes + "m" + text + "\x1b[0m")
+			b.WriteString("\x1b[" + codes + "m" + c.text + "\x1b[0m")
 		} else {
-			b.WriteString(text)
+			b.WriteString(c.text)
 		}
 	}
 	b.WriteByte('\n')

@@ -34,6 +34,7 @@ func (p *Page) Text(o TextOptions) string {
 	t := &textWriter{page: p, color: o.Color}
 	lines := t.blocks(p.doc, o.width())
 	if len(t.answers) > 0 {
+		lines = append(lines, line{})
 		lines = append(lines, headed("Answers", 2)...)
 		lines = append(lines, line{})
 		for i, a := range t.answers {
