@@ -57,6 +57,8 @@ type Finding struct {
 	Actual   string
 	Evidence []int
 	Receipts []Receipt
+	// Credit is the share of the points, 0 to 1, that a failed task has earned all the same.
+	Credit float64
 }
 
 // Receipt proves that a fault bit, or says that it did not. A task that claims "under a partition" counts only
@@ -88,6 +90,8 @@ type Task struct {
 	Excerpt   []string `json:"excerpt,omitempty"` // the shortest history that shows it, a line each
 	Diagram   string   `json:"diagram,omitempty"` // the same as a space-time diagram in text
 	SVG       string   `json:"svg,omitempty"`     // the same as a picture
+
+	credit float64
 }
 
 // Run is one run that a result rests on.
@@ -126,6 +130,8 @@ type Result struct {
 	// Problem is what kept the submission from being run at all (it does not compile, a file is missing); every
 	// task then has failed for that reason.
 	Problem string `json:"problem,omitempty"`
+	// Stopped says why the submission's script or program ended before its time, if it did.
+	Stopped string `json:"stopped,omitempty"`
 	Output  string `json:"output,omitempty"` // the last of what the submission printed, as data
 	Runs    []Run  `json:"runs,omitempty"`
 }
@@ -152,6 +158,7 @@ func (r *Result) Settle() {
 			t.Score, passed[t.Name] = t.Max, true
 		case Fail:
 			r.Verdict = Fail
+			t.Score = min(t.Max-1, int(float64(t.Max)*t.credit))
 		case Skipped: // the parent's verdict counts
 		default:
 			t.Verdict, inconclusive = Inconclusive, true

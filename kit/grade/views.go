@@ -101,14 +101,11 @@ func (f *viewFinder) add(a history.Access, i int) {
 func (v View) Sum(keys []term.Term, pos int) (*big.Int, error) {
 	sum := new(big.Int)
 	for i := range v.Values {
-		switch n := v.Field(i, pos).(type) {
-		case term.Int:
-			sum.Add(sum, big.NewInt(int64(n)))
-		case term.Big:
-			sum.Add(sum, n.Int)
-		default:
+		n, ok := term.BigInt(v.Field(i, pos))
+		if !ok {
 			return nil, fmt.Errorf("%s has no amount: the read answered %s", term.String(keys[i]), show(v.Values[i]))
 		}
+		sum.Add(sum, n)
 	}
 	return sum, nil
 }

@@ -88,6 +88,9 @@ func Text(w io.Writer, r *Result) error {
 	if r.Problem != "" {
 		fmt.Fprintf(&b, "\nThe submission could not be run:\n%s", indent(Clean(r.Problem), "  "))
 	}
+	if r.Stopped != "" {
+		fmt.Fprintf(&b, "\n%s", indent(Clean(r.Stopped), "  "))
+	}
 	explained := false
 	for _, t := range r.Tasks {
 		if t.Verdict == Pass || r.Problem != "" {

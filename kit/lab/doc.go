@@ -45,7 +45,7 @@
 //		r := rand.New(rand.NewPCG(seed, 0))
 //		d := data{from: term.Bin("ann"), to: term.Bin("ben"), amount: 100 + r.Int64N(900)}
 //		return lab.Plan{
-//			Data:    map[string]term.Term{"accounts": lab.List(d.from, d.to)}, // lab.data in run.star
+//			Data:    map[string]term.Term{"accounts": term.L(d.from, d.to)}, // lab.data in run.star
 //			Setup:   d.setup,   // tables and rows
 //			Observe: d.observe, // the final reads, recorded like all others
 //			Checks: []lab.Check{
@@ -56,7 +56,7 @@
 //	}
 //
 //	func (d data) setup(ctx context.Context, w *lab.World) error {
-//		opts := term.MakeMap(term.Pair{Key: term.Atom("ram_copies"), Value: lab.List(term.Atom("a"), term.Atom("b"))})
+//		opts := term.MakeMap(term.Pair{Key: term.Atom("ram_copies"), Value: term.Atoms("a", "b")})
 //		return w.Do(ctx, "setup", "a", "create_table", term.Atom("account"), opts).Err()
 //	}
 //

@@ -139,10 +139,3 @@ func (w *World) Await(ctx context.Context, within time.Duration, ask func() door
 		}
 	}
 }
-
-// List builds a list of terms; with Atom as its first element it is an operation as the doors want it:
-// List(term.Atom("dirty_read"), term.Atom("account"), key).
-func List(items ...term.Term) term.List { return items }
-
-// Tuple builds a tuple: Tuple(term.Atom("account"), key, term.Int(100)) is a record.
-func Tuple(items ...term.Term) term.Tuple { return items }

@@ -1,0 +1,94 @@
+package lab
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/shell"
+	"netsplit/kit/term"
+	"netsplit/kit/world"
+)
+
+// Env is what grading needs of the world outside: clusters, the simulator, the compiler. System gives the real
+// ones; tests script their own.
+type Env struct {
+	// Cluster starts a fresh real cluster; Close ends its nodes and removes their folders.
+	Cluster func(ctx context.Context, lab string, nodes []kit.NodeName) (world.World, error)
+	// Script replays a student's script on a world. A mistake in the script is in the report, not an error.
+	Script func(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, error)
+	// Build compiles a program (or with tests its test binary) for the simulator. A program that does not
+	// compile is a *CompileError.
+	Build func(ctx context.Context, src Source) (Program, error)
+	// Simulate starts nodes that all run one program.
+	Simulate func(ctx context.Context, p Program, o SimRun) (Simulation, error)
+	// Test runs a compiled test binary in the simulator's sandbox.
+	Test func(ctx context.Context, p Program, seed uint64) (TestReport, error)
+}
+
+// ScriptRun says what a script is run on.
+type ScriptRun struct {
+	World world.World
+	Lab   string
+	Data  map[string]term.Term
+	Hooks map[string]shell.Hook
+	Wall  time.Duration
+	Out   io.Writer
+}
+
+// ScriptReport is what became of a script.
+type ScriptReport struct {
+	Answers map[string]term.Term
+	// Err is the student's mistake (syntax, an error raised, a limit); nil when the script ran to its end.
+	Err error
+}
+
+// Source is a program to compile: its files by name relative to the module, which is named after the lab.
+type Source struct {
+	Module string
+	Files  map[string][]byte
+	Tests  map[string][]byte // not nil: compile the test binary of the root package instead
+}
+
+// Program is compiled code, opaque to the grader.
+type Program any
+
+// CompileError is what the compiler says, with file:line as the student knows them.
+type CompileError struct{ Text string }
+
+// Error gives the compiler's text.
+func (e *CompileError) Error() string { return e.Text }
+
+// SimRun says what to simulate.
+type SimRun struct {
+	Nodes []kit.NodeName
+	Seed  uint64
+}
+
+// Simulation is a simulated cluster.
+type Simulation interface {
+	world.World
+	// Hash names the run so far: two runs with equal hashes were the same.
+	Hash() string
+	// Deaths lists the nodes that ended without having been told to, and why, as text for the student: a panic
+	// with its trace, an exit, no rest for too long, too much memory, rubbish instead of frames.
+	Deaths() []Death
+	// Output is the last that the nodes printed.
+	Output() string
+}
+
+// Death is the end of a node that nobody ordered.
+type Death struct {
+	Node kit.NodeName
+	At   time.Duration
+	Why  string // "panic: index out of range [3] with length 2"
+	Text string // what it printed last, the trace
+}
+
+// TestReport is what became of a test binary.
+type TestReport struct {
+	Passed bool
+	Output string
+	Why    string // when it ended otherwise than by itself: budget, memory
+}

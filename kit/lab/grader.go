@@ -1,0 +1,242 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/grade"
+)
+
+// Grader grades submissions.
+type Grader struct {
+	Env     Env
+	Version string // of this program, for the result
+	// Progress is told what goes on, a short line at a time; nil is silent. It may be called from any goroutine,
+	// one call at a time.
+	Progress func(line string)
+	// Jobs is how many simulated runs go on at once; 0 is one a core.
+	Jobs int
+}
+
+// Options of one grading.
+type Options struct {
+	Seed  uint64 // of the first run; 0 draws one
+	Seeds int    // how many runs; 0 is what the manifest says
+}
+
+// The isolation that a result names.
+const (
+	isolationScript = "a fresh cluster of node processes on this machine; the script in a child process with a memory limit"
+	isolationCode   = "WebAssembly sandbox: no files, no network, no clock and no environment of this machine"
+)
+
+// prepared is a submission made ready to run.
+type prepared struct {
+	script  []byte
+	program Program
+}
+
+// Grade runs and judges a submission. An error means that the harness is broken (exit code 3) or was
+// interrupted; whatever is wrong with the submission is in the result.
+func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (*grade.Result, error) {
+	began := time.Now()
+	if o.Seed == 0 {
+		o.Seed = drawSeed()
+	}
+	if o.Seeds <= 0 {
+		o.Seeds = l.Manifest.Seeds
+	}
+	if o.Seeds > maxSeeds {
+		return nil, &kit.Error{Op: "grade", Kind: kit.Invalid, Err: fmt.Errorf("%d seeds, at most %d", o.Seeds, maxSeeds)}
+	}
+	r := g.blank(l, sub, o)
+	work, err := g.prepare(ctx, l, sub)
+	if err != nil {
+		if kit.KindOf(err) != kit.Invalid {
+			return nil, err
+		}
+		r.Problem = problemText(err)
+		for i := range r.Tasks {
+			r.Tasks[i].Verdict, r.Tasks[i].Why = grade.Fail, "the submission could not be run: "+firstLine(r.Problem)
+		}
+		r.Settle()
+		r.Millis = time.Since(began).Milliseconds()
+		return r, nil
+	}
+	led := newLedger(l, sub, o)
+	if err := g.runAll(ctx, l, work, o, led); err != nil {
+		return nil, err
+	}
+	led.fill(r)
+	if l.Tests != nil {
+		if err := g.gradeTests(ctx, l, sub, o, r); err != nil {
+			return nil, err
+		}
+	}
+	r.Settle()
+	r.Millis = time.Since(began).Milliseconds()
+	return r, nil
+}
+
+// drawSeed gives a seed that is easy to type.
+func drawSeed() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	return binary.LittleEndian.Uint64(b[:])%999_999 + 1
+}
+
+func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
+	r := &grade.Result{Lab: l.Slug, Title: l.Manifest.Title, Kind: string(l.Manifest.Kind), Version: g.Version, Seed: o.Seed,
+		Seeds: o.Seeds, Isolation: isolationCode,
+		Submission: grade.Submission{Dir: sub.Dir, Name: sub.Name, Digest: sub.Digest()}}
+	if l.Manifest.Kind == Script {
+		r.Isolation = isolationScript
+	}
+	for _, t := range l.Manifest.Tasks {
+		r.Tasks = append(r.Tasks, grade.Task{Name: t.Name, Title: t.Title, Max: t.Points, After: t.After, Rationale: t.Proves,
+			Lesson: t.Lesson, Verdict: grade.Inconclusive})
+	}
+	return r
+}
+
+// prepare checks and compiles. A mistake of the student's is an error of kind Invalid.
+func (g *Grader) prepare(ctx context.Context, l *Lab, sub Submission) (prepared, error) {
+	if len(sub.Files) == 0 {
+		return prepared{}, refuse(sub.Name, "there is nothing to grade in it")
+	}
+	if l.Manifest.Kind == Script {
+		return prepared{script: sub.Files[ScriptFile]}, nil
+	}
+	if err := sub.forbidden(); err != nil {
+		return prepared{}, err
+	}
+	g.say("compiling")
+	p, err := g.Env.Build(ctx, Source{Module: l.Slug, Files: sub.Files})
+	return prepared{program: p}, invalidIfCompile(err)
+}
+
+func invalidIfCompile(err error) error {
+	var c *CompileError
+	if errors.As(err, &c) {
+		return &kit.Error{Op: "compile", Kind: kit.Invalid, Err: c}
+	}
+	return err
+}
+
+func problemText(err error) string {
+	text := err.Error()
+	if hint := kit.HintOf(err); hint != "" {
+		text += "\nhint: " + hint
+	}
+	return grade.Clean(text)
+}
+
+func firstLine(s string) string {
+	for i, r := range s {
+		if r == '\n' {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+func (g *Grader) say(format string, args ...any) {
+	if g.Progress != nil {
+		g.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// runAll runs seed after seed until every task has its verdict. Runs that prove nothing (a fault did not bite)
+// are made up for with further seeds, within a bound.
+func (g *Grader) runAll(ctx context.Context, l *Lab, work prepared, o Options, led *ledger) error {
+	jobs := g.Jobs
+	if jobs <= 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
+	if l.Manifest.Kind == Script {
+		jobs = 1 // real time: two clusters at once would disturb each other
+	}
+	limit := o.Seeds + max(2, o.Seeds/4)
+	for from := 0; from < limit; {
+		n := min(jobs, limit-from)
+		if from < o.Seeds {
+			n = min(n, o.Seeds-from)
+		}
+		if from >= o.Seeds && !led.wantsMore() {
+			return nil
+		}
+		if err := g.runBatch(ctx, l, work, led, from, n); err != nil {
+			return err
+		}
+		from += n
+		if led.settled() {
+			return nil
+		}
+		g.say("%d of %d runs", min(from, o.Seeds), o.Seeds)
+	}
+	return nil
+}
+
+// runBatch runs n seeds side by side and enters them into the ledger in the order of seeds, so that the first
+// failing seed is the same however many run at once.
+func (g *Grader) runBatch(ctx context.Context, l *Lab, work prepared, led *ledger, from, n int) error {
+	type outcome struct {
+		trials []*trial
+		err    error
+	}
+	results := make([]chan outcome, n)
+	for i := range n {
+		results[i] = make(chan outcome, 1)
+		go func() {
+			var out outcome
+			for _, s := range l.Scenarios {
+				if !led.open(s.Name) {
+					continue
+				}
+				t, err := g.runTrial(ctx, l, s, led.seed(from+i), work)
+				if err != nil {
+					out.err = err
+					break
+				}
+				out.trials = append(out.trials, t)
+			}
+			results[i] <- out
+		}()
+	}
+	var all []outcome
+	for _, c := range results {
+		all = append(all, <-c)
+	}
+	for _, out := range all {
+		if out.err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return &kit.Error{Op: "grade", What: l.Slug, Kind: kit.Broken, Err: out.err}
+		}
+		for _, t := range out.trials {
+			for _, news := range led.enter(t) {
+				g.say("%s", news)
+			}
+		}
+	}
+	return nil
+}
+
+// tasksOf lists the tasks that a scenario judges.
+func (l *Lab) tasksOf(s Scenario) []string {
+	var names []string
+	for _, c := range s.New(1).Checks {
+		if !slices.Contains(names, c.Task) {
+			names = append(names, c.Task)
+		}
+	}
+	return names
+}

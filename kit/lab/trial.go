@@ -1,0 +1,232 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/grade"
+	"netsplit/kit/history"
+)
+
+// How long one run may take in real time before the grader gives up on it.
+const (
+	scriptWall = 90 * time.Second
+	trialWall  = 3 * time.Minute
+)
+
+// trial is one run of one scenario under one seed, judged.
+type trial struct {
+	scenario string
+	seed     uint64
+	findings map[string]grade.Finding // by task
+	history  *history.History
+	hash     string
+	output   string
+	stopped  string // why the student's script or program ended early, in words for the student
+	lag      time.Duration
+	took     time.Duration
+}
+
+// runTrial runs and judges. An error means that the harness is broken: it says nothing about the submission.
+func (g *Grader) runTrial(ctx context.Context, l *Lab, s Scenario, seed uint64, work prepared) (*trial, error) {
+	ctx, cancel := context.WithTimeout(ctx, trialWall)
+	defer cancel()
+	t := &trial{scenario: s.Name, seed: seed}
+	plan := s.New(seed)
+	began, lag := time.Now(), startLag(ctx)
+	var err error
+	if l.Manifest.Kind == Script {
+		err = g.scriptTrial(ctx, l, s, plan, work, t)
+	} else {
+		err = g.codeTrial(ctx, l, s, plan, work, t)
+	}
+	t.lag, t.took = lag.end(), time.Since(began)
+	if err != nil {
+		return nil, fmt.Errorf("run %s with seed %d: %w", s.Name, seed, err)
+	}
+	if t.findings == nil {
+		if t.findings, err = judge(plan.Checks, t.history); err != nil {
+			return nil, err
+		}
+	}
+	if l.Manifest.Kind == Script {
+		t.excuseStarved()
+	}
+	return t, nil
+}
+
+// excuseStarved makes failures inconclusive when the machine kept the grader from running for so long that a real
+// cluster may have misbehaved for that reason alone.
+func (t *trial) excuseStarved() {
+	if t.lag < starvedAfter {
+		return
+	}
+	for name, f := range t.findings {
+		if f.Verdict == grade.Fail {
+			f.Verdict = grade.Inconclusive
+			f.Why = fmt.Sprintf("the grader's machine was busy (it stood still for %v), so this run proves nothing; seen was: %s",
+				t.lag.Round(time.Millisecond), f.Why)
+			t.findings[name] = f
+		}
+	}
+}
+
+// judge applies all checks to a history. A check that panics is a broken harness.
+func judge(checks []Check, h *history.History) (findings map[string]grade.Finding, err error) {
+	task := ""
+	defer func() {
+		if p := recover(); p != nil {
+			err = &kit.Error{Op: "judge", What: task, Kind: kit.Broken, Err: fmt.Errorf("the check panicked: %v", p)}
+		}
+	}()
+	byTask := map[string][]grade.Judge{}
+	for _, c := range checks {
+		byTask[c.Task] = append(byTask[c.Task], c.Judge)
+	}
+	findings = map[string]grade.Finding{}
+	for _, c := range checks {
+		task = c.Task
+		if _, done := findings[task]; done {
+			continue
+		}
+		f := grade.All(byTask[task]...)(h).Bit()
+		if h.Truncated && f.Verdict == grade.Pass {
+			f = grade.Unclear("the run was too long to record whole", f.Receipts...)
+		}
+		findings[task] = f
+	}
+	return findings, nil
+}
+
+// scriptTrial replays run.star on a fresh real cluster.
+func (g *Grader) scriptTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, work prepared, t *trial) (err error) {
+	cluster, err := g.Env.Cluster(ctx, l.Slug, l.nodes(s))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Close()) }()
+	w := Record(cluster)
+	if plan.Setup != nil {
+		if err := plan.Setup(ctx, w); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
+	}
+	w.Enter(history.Work)
+	var out tail
+	report, err := g.replayBeside(ctx, l, plan, w, ScriptRun{World: w, Lab: l.Slug, Data: plan.Data, Hooks: plan.Hooks,
+		Wall: scriptWall, Out: &out}, work.script)
+	if err != nil {
+		return err
+	}
+	for name, v := range report.Answers {
+		w.Note(name, v)
+	}
+	t.output = out.String()
+	if report.Err != nil {
+		t.stopped = stoppedText(report.Err)
+	}
+	w.Enter(history.Observe)
+	if plan.Observe != nil {
+		if err := plan.Observe(ctx, w); err != nil {
+			return fmt.Errorf("observe: %w", err)
+		}
+	}
+	t.history = w.History()
+	return nil
+}
+
+// replayBeside runs the script, and the lab's own clients beside it until the script ends.
+func (g *Grader) replayBeside(ctx context.Context, l *Lab, plan Plan, w *World, run ScriptRun, src []byte) (ScriptReport, error) {
+	if plan.Drive == nil {
+		return g.Env.Script(ctx, src, run)
+	}
+	driveCtx, stop := context.WithCancel(ctx)
+	driven := make(chan error, 1)
+	go func() { driven <- plan.Drive(driveCtx, w) }()
+	report, err := g.Env.Script(ctx, src, run)
+	stop()
+	if derr := <-driven; derr != nil && !errors.Is(derr, context.Canceled) {
+		err = errors.Join(err, fmt.Errorf("drive: %w", derr))
+	}
+	return report, err
+}
+
+func stoppedText(err error) string {
+	text := ScriptFile + " stopped early: " + err.Error()
+	if hint := kit.HintOf(err); hint != "" {
+		text += "\nhint: " + hint
+	}
+	return text
+}
+
+// codeTrial runs the student's program on all nodes of a simulated cluster.
+func (g *Grader) codeTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, work prepared, t *trial) (err error) {
+	sim, err := g.Env.Simulate(ctx, work.program, SimRun{Nodes: l.nodes(s), Seed: t.seed})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sim.Close()) }()
+	w := Record(sim)
+	steps := []struct {
+		phase history.Phase
+		name  string
+		do    func(context.Context, *World) error
+	}{{history.Setup, "set up", plan.Setup}, {history.Work, "drive", plan.Drive}, {history.Observe, "observe", plan.Observe}}
+	for _, step := range steps {
+		w.Enter(step.phase)
+		if step.do == nil {
+			continue
+		}
+		err := step.do(ctx, w)
+		w.Wait()
+		if deaths := sim.Deaths(); len(deaths) > 0 {
+			t.history, t.hash, t.output = w.History(), sim.Hash(), sim.Output()
+			t.died(plan, deaths[0])
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	t.history, t.hash, t.output = w.History(), sim.Hash(), sim.Output()
+	return nil
+}
+
+// died fails every task of the scenario because a node's program ended by itself.
+func (t *trial) died(plan Plan, d Death) {
+	t.stopped = fmt.Sprintf("node %s ended by itself at %v: %s", d.Node, d.At.Round(time.Millisecond), d.Why)
+	if text := strings.TrimSpace(d.Text); text != "" {
+		t.output = text
+	}
+	var open []int // what was asked of the node when it died is what killed it
+	for _, o := range t.history.Ops {
+		if o.Node == d.Node && o.Begin <= d.At && (o.End == history.Open || o.End >= d.At) && len(open) < 4 {
+			open = append(open, o.ID)
+		}
+	}
+	t.findings = map[string]grade.Finding{}
+	for _, c := range plan.Checks {
+		t.findings[c.Task] = grade.Failed(t.stopped, "a program that serves until it is told to stop", d.Why, open...)
+	}
+}
+
+// tail keeps the last of what a submission prints.
+type tail struct{ b []byte }
+
+const maxTail = 8 << 10
+
+// Write never fails; what is older than the last maxTail bytes is forgotten.
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	if len(t.b) > 2*maxTail {
+		t.b = append([]byte(nil), t.b[len(t.b)-maxTail:]...)
+	}
+	return len(p), nil
+}
+
+// String gives at most the last maxTail bytes.
+func (t *tail) String() string { return string(t.b[max(0, len(t.b)-maxTail):]) }
