@@ -104,7 +104,7 @@ func showRow(t term.Term) string {
 
 // CutReceipt says whether a cut between two sides bit: while every link across was cut in both directions, were
 // operations in flight on either side, and were messages held or lost? Traffic counts stand in notes that the
-// recorder took when the world can count ("traffic a b"); without them the operations alone must do.
+// recorder took when the world can count (TrafficNote); without them the operations alone must do.
 func CutReceipt(h *history.History, left, right []kit.NodeName) Receipt {
 	r := Receipt{Fault: fmt.Sprintf("cut %s | %s", names(left), names(right))}
 	span, ok := cutSpan(h, left, right)
@@ -176,7 +176,7 @@ func heldAcross(h *history.History, left, right []kit.NodeName) (int64, bool) {
 
 // TrafficNote names the note under which a recorder puts how many messages from one node to another a fault held
 // back or lost.
-func TrafficNote(from, to kit.NodeName) string { return fmt.Sprintf("traffic %s %s", from, to) }
+func TrafficNote(from, to kit.NodeName) string { return fmt.Sprintf("traffic:%s>%s", from, to) }
 
 func lasted(h *history.History, s history.Span) time.Duration {
 	if s.To == history.Open {

@@ -21,7 +21,7 @@ const maxExcerpt = 16
 func (t *Task) Explain(f Finding, h *history.History) {
 	t.Verdict, t.Why, t.Expected, t.Actual, t.Receipts = f.Verdict, Clean(f.Why), Clean(f.Expected), Clean(f.Actual), f.Receipts
 	t.Excerpt, t.Diagram, t.SVG, t.credit = nil, "", "", min(max(f.Credit, 0), 1)
-	if f.Verdict == Pass || h == nil || len(f.Evidence) == 0 {
+	if h == nil || len(f.Evidence) == 0 {
 		return
 	}
 	story := storyOf(h, f.Evidence)

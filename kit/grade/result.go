@@ -49,7 +49,8 @@ func (v Verdict) Valid() bool {
 
 // Finding is what one check says about one history. Why is one or two sentences to the student; Expected and
 // Actual always come as a pair. Evidence names the operations (history.Op.ID) that show it, in the order in
-// which they should be read. A passing finding may leave everything but Verdict empty.
+// which they should be read. A passing finding may leave everything but Verdict empty; when it has evidence, the
+// diagram of it is shown: a lab may ask for something to be brought about.
 type Finding struct {
 	Verdict  Verdict
 	Why      string
@@ -202,6 +203,9 @@ func All(checks ...Judge) Judge {
 				sum = f
 			default:
 				sum.Receipts = append(sum.Receipts, f.Receipts...)
+				if sum.Verdict == Pass && len(sum.Evidence) == 0 {
+					sum.Why, sum.Evidence = f.Why, f.Evidence
+				}
 			}
 		}
 		return sum

@@ -160,16 +160,25 @@ func (t Total) wrongView(h *history.History, v View) Finding {
 		fmt.Sprintf("a total of %d", t.Want), actual, t.around(h, v)...)
 }
 
-// around gives the reads of the view and the writes to its records that were in flight meanwhile.
+// around gives the reads of the view, the writes to its records that were in flight meanwhile, and the last write
+// to each before.
 func (t Total) around(h *history.History, v View) []int {
 	ids := map[int]bool{}
 	for _, id := range v.Ops {
 		ids[id] = true
 	}
-	for _, a := range h.Accesses() {
-		if a.Writes() && a.Table() == t.Table && t.has(a.Key()) && a.Begin <= v.End && (a.End == history.Open || a.End >= v.Begin) {
+	before := map[any]int{}
+	for _, a := range h.During(history.Work).Accesses() {
+		switch {
+		case !a.Writes() || a.Table() != t.Table || !t.has(a.Key()) || a.Took == history.No || a.Begin > v.End:
+		case a.End != history.Open && a.End < v.Begin:
+			before[term.Key(a.Key())] = a.OpID
+		default:
 			ids[a.OpID] = true
 		}
+	}
+	for _, id := range before {
+		ids[id] = true
 	}
 	return sortedIDs(ids)
 }

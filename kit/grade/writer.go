@@ -93,7 +93,7 @@ func Text(w io.Writer, r *Result) error {
 	}
 	explained := false
 	for _, t := range r.Tasks {
-		if t.Verdict == Pass || r.Problem != "" {
+		if r.Problem != "" || t.Verdict == Pass && t.Diagram == "" {
 			continue
 		}
 		writeTask(&b, t)
@@ -129,6 +129,11 @@ func writeTask(b *strings.Builder, t Task) {
 		if text != "" {
 			fmt.Fprintf(b, "  %-9s %s\n", name, strings.ReplaceAll(strings.TrimRight(Clean(text), "\n"), "\n", "\n            "))
 		}
+	}
+	if t.Verdict == Pass {
+		field("seen", t.Why)
+		fmt.Fprintf(b, "\n%s", indent(t.Diagram, "    "))
+		return
 	}
 	field("asked", t.Rationale)
 	field("happened", t.Why)

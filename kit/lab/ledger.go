@@ -32,7 +32,8 @@ type entry struct {
 
 type tally struct {
 	passed, unclear int
-	receipts        []grade.Receipt // of the first pass
+	first           grade.Finding // of the first pass
+	seen            *trial
 }
 
 func newLedger(l *Lab, sub Submission, o Options) *ledger {
@@ -93,7 +94,7 @@ func (led *ledger) enter(t *trial) (news []string) {
 		switch f.Verdict {
 		case grade.Pass:
 			if tally.passed++; tally.passed == 1 {
-				tally.receipts = f.Receipts
+				tally.first, tally.seen = f, t
 			}
 		case grade.Fail:
 			e.shown, e.finding = t, f
@@ -135,11 +136,15 @@ func (led *ledger) conclude(e *entry, t *grade.Task) {
 		h, t.Seed = e.shown.history, e.shown.seed
 	}
 	least, unclear := led.want, 0
-	var receipts []grade.Receipt
+	pass := grade.Passed()
+	var seen *history.History
 	for _, s := range led.lab.Scenarios {
 		if n := e.scenarios[s.Name]; n != nil {
 			least, unclear = min(least, n.passed), unclear+n.unclear
-			receipts = append(receipts, n.receipts...)
+			pass.Receipts = append(pass.Receipts, n.first.Receipts...)
+			if len(pass.Evidence) == 0 && n.seen != nil {
+				pass.Why, pass.Evidence, seen = n.first.Why, n.first.Evidence, n.seen.history
+			}
 		}
 	}
 	t.Seeds = least
@@ -147,7 +152,7 @@ func (led *ledger) conclude(e *entry, t *grade.Task) {
 	case e.failed():
 		t.Explain(e.finding, h)
 	case least >= led.want:
-		t.Explain(grade.Finding{Verdict: grade.Pass, Receipts: receipts}, nil)
+		t.Explain(pass, seen)
 		t.Seed = led.first
 	case e.shown != nil:
 		f := e.finding

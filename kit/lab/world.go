@@ -139,3 +139,9 @@ func (w *World) Await(ctx context.Context, within time.Duration, ask func() door
 		}
 	}
 }
+
+// List is term.L: an operation as the doors want it is List(term.Atom("dirty_read"), term.Atom("account"), key).
+func List(items ...term.Term) term.List { return items }
+
+// Tuple is term.T: Tuple(term.Atom("account"), key, term.Int(100)) is a record.
+func Tuple(items ...term.Term) term.Tuple { return items }
