@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,10 +31,12 @@ func (e exitCode) Unwrap() error { return e.err }
 
 // verbs is the command line, in the order of the help. A verb is a file of its own.
 func verbs() []*cobra.Command {
-	return []*cobra.Command{
+	return slices.Concat([]*cobra.Command{
 		newServeCmd(),
 		newReadCmd(),
-	}
+		newLabCmd(),
+		newNodeCmd(),
+	}, faultVerbs())
 }
 
 func newRoot() *cobra.Command {

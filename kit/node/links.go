@@ -1,0 +1,163 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"netsplit/kit"
+	"netsplit/kit/peer"
+	"netsplit/kit/wire"
+)
+
+// storeChannel carries the frames of the stores.
+const storeChannel byte = 1
+
+// links is the node's mesh as the store sees it (store.Peers), and as the verbs do.
+type links struct {
+	node *Node
+	mesh atomic.Pointer[peer.Mesh] // nil until start
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced at every Up and Down
+}
+
+// receiver is what the links feed: the store. For one peer the calls are serial and in order.
+type receiver interface {
+	PeerUp(kit.NodeName)
+	PeerDown(kit.NodeName)
+	Receive(from kit.NodeName, frame []byte)
+}
+
+func newLinks(n *Node) *links { return &links{node: n, changed: make(chan struct{})} }
+
+// start connects to the known peers and feeds what happens on their links to r.
+func (l *links) start(r receiver) error {
+	n := l.node
+	mesh, err := peer.Start(peer.Config{
+		Self: n.cfg.Node, Network: n.network, Peers: n.cfg.Peers, Seed: n.cfg.Seed, Manual: n.cfg.Manual, Incarnation: n.cfg.Incarnation,
+		// Discovery is for nodes that were told one address; a lab's nodes are told all of them.
+		Static: n.cfg.Static,
+		Logf:   n.logf,
+		Handle: func(e peer.Event) { l.handle(r, e) },
+	})
+	if err != nil {
+		return err
+	}
+	l.mesh.Store(mesh)
+	return nil
+}
+
+// handle takes one event; the mesh calls it serially for each peer.
+func (l *links) handle(r receiver, e peer.Event) {
+	switch e.Kind {
+	case peer.Frame:
+		if e.Channel == storeChannel {
+			r.Receive(e.Node, e.Frame)
+		}
+	case peer.Up:
+		l.node.Report("event", "node "+string(e.Node)+" is up")
+		r.PeerUp(e.Node)
+		l.wake()
+	case peer.Down:
+		l.node.Report("event", "node "+string(e.Node)+" is down: "+e.Reason)
+		r.PeerDown(e.Node)
+		l.wake()
+	}
+}
+
+func (l *links) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *links) next() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+// Self is the node's own name.
+func (l *links) Self() kit.NodeName { return l.node.cfg.Node }
+
+// Up lists the nodes whose link is up, sorted.
+func (l *links) Up() []kit.NodeName {
+	if m := l.mesh.Load(); m != nil {
+		return slices.Clone(m.Up())
+	}
+	return nil
+}
+
+// Send queues a frame for a peer's store. When the link is down it is lost, and PeerDown tells; a queue that is
+// full ends the link, since the stores rely on every frame of a session.
+func (l *links) Send(to kit.NodeName, frame []byte) {
+	m := l.mesh.Load()
+	if m == nil {
+		return
+	}
+	if err := m.Send(to, storeChannel, frame); kit.KindOf(err) == kit.Overloaded {
+		l.node.logf("link to %s: %v", to, err)
+		l.reset(m, to)
+	}
+}
+
+// reset makes a link anew, so that both stores see it go down and come up.
+func (l *links) reset(m *peer.Mesh, to kit.NodeName) {
+	if m.Disconnect(to) != nil {
+		return // so many orders wait already that one of them is this
+	}
+	l.node.tasks.Go(func() { _ = m.Connect(l.node.ctx, to) }) // when it fails the mesh goes on trying
+}
+
+func (l *links) known() []kit.NodeName {
+	if m := l.mesh.Load(); m != nil {
+		return m.Known()
+	}
+	return nil
+}
+
+// await returns when links to all of these are up, or to every other known node when none is named.
+func (l *links) await(ctx context.Context, nodes []kit.NodeName) error {
+	for {
+		changed := l.next()
+		up := l.Up()
+		missing := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool {
+			return n == l.Self() || slices.Contains(up, n)
+		})
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &kit.Error{Op: "wait for node", What: string(missing[0]), Kind: kit.Unavailable, Err: errors.New(l.why(missing[0]))}
+		}
+	}
+}
+
+// why says what keeps the link to a node down.
+func (l *links) why(n kit.NodeName) string {
+	for _, link := range l.mesh.Load().Links() {
+		if link.Node == n && link.Reason != "" {
+			return link.Reason
+		}
+	}
+	return "no link to it yet"
+}
+
+func (l *links) introduce(p wire.Peer) error {
+	if !l.mesh.Load().AddPeer(p) {
+		return &kit.Error{Op: "introduce", What: string(p.Node), Kind: kit.Overloaded, Err: errors.New("too many nodes are known")}
+	}
+	return nil
+}
+
+func (l *links) close() {
+	if m := l.mesh.Load(); m != nil {
+		m.Stop()
+	}
+}
