@@ -79,7 +79,7 @@ func (d *DB) Attr(name string) (starlark.Value, error) {
 			}), nil
 		}
 	}
-	return nil, starlark.NoSuchAttrError(fmt.Sprintf("the store has no function %s%s; help(\"db\") lists them", name, near(name, d.AttrNames())))
+	return nil, starlark.NoSuchAttrError(fmt.Sprintf("the store has no function %s; help(\"db\") lists them", name))
 }
 
 // AttrNames lists all functions of the store.

@@ -7,45 +7,71 @@ import (
 	"io"
 	"strings"
 
-	"go.starlark.net/syntax"
-
 	"netsplit/kit"
 )
 
 // Complete reports whether src is an entry that can be run, or one that goes on: an open bracket or string, or a
 // block that has not been closed by an empty line.
 func Complete(src string) bool {
-	trimmed := strings.TrimRight(src, " \t")
-	if strings.TrimSpace(trimmed) == "" {
+	text := strings.TrimRight(src, " \t")
+	if strings.TrimSpace(text) == "" {
 		return true
 	}
-	closed := strings.HasSuffix(trimmed, "\n\n") || strings.HasSuffix(trimmed, "\n") && strings.TrimSpace(lastLine(trimmed)) == ""
-	_, err := fileOptions().Parse("entry", strings.TrimRight(trimmed, "\n")+"\n", 0)
-	if err == nil {
-		return closed || !opensBlock(trimmed)
+	if isOpen(text) {
+		return false
 	}
-	var e syntax.Error
-	if !errors.As(err, &e) {
-		return true
-	}
-	if goesOn(e.Msg, trimmed) {
-		return closed && opensBlock(trimmed) && !strings.Contains(e.Msg, "end of file")
-	}
-	return true
+	closed := strings.HasSuffix(text, "\n\n") || strings.HasSuffix(text, "\n") && strings.TrimSpace(lastLine(strings.TrimSuffix(text, "\n"))) == ""
+	return closed || !opensBlock(text)
 }
 
-// goesOn tells from the parser's message whether more text could mend the entry.
-func goesOn(msg, src string) bool {
-	switch {
-	case strings.Contains(msg, "got end of file"), strings.Contains(msg, "unexpected EOF"):
-		return true
-	case strings.Contains(msg, "unterminated triple-quoted"):
-		return true
-	case strings.Contains(msg, "want indent"), strings.Contains(msg, "got newline, want"):
-		last := strings.TrimSpace(lastLine(strings.TrimRight(src, "\n")))
-		return strings.HasSuffix(last, ":")
+// isOpen reports whether a bracket or a string of several lines is open at the end, or the last line is continued
+// by a backslash. A wrong closing bracket counts as closing, so that the parser gets to say so.
+func isOpen(src string) bool {
+	depth := 0
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; c {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			if depth--; depth < 0 {
+				return false
+			}
+		case '#':
+			end := strings.IndexByte(src[i:], '\n')
+			if end < 0 {
+				return depth > 0
+			}
+			i += end
+		case '"', '\'':
+			end, open := stringEnd(src, i)
+			if end < 0 {
+				return open
+			}
+			i = end
+		}
 	}
-	return false
+	return depth > 0 || strings.HasSuffix(strings.TrimRight(src, "\n"), "\\")
+}
+
+// stringEnd finds the last byte of the string that begins at i; -1 when it has no end, with open true when
+// more lines could bring one.
+func stringEnd(src string, i int) (end int, open bool) {
+	quote := src[i : i+1]
+	long := strings.HasPrefix(src[i:], strings.Repeat(quote, 3))
+	if long {
+		quote = strings.Repeat(quote, 3)
+	}
+	for j := i + len(quote); j < len(src); j++ {
+		switch {
+		case src[j] == '\\':
+			j++
+		case strings.HasPrefix(src[j:], quote):
+			return j + len(quote) - 1, false
+		case src[j] == '\n' && !long:
+			return -1, false
+		}
+	}
+	return -1, long
 }
 
 func lastLine(s string) string {
@@ -56,6 +82,9 @@ func lastLine(s string) string {
 func opensBlock(src string) bool {
 	lines := strings.Split(strings.TrimRight(src, "\n"), "\n")
 	last := lines[len(lines)-1]
+	if isOpen(src) {
+		return false
+	}
 	if strings.HasSuffix(strings.TrimSpace(stripComment(last)), ":") {
 		return true
 	}
@@ -107,7 +136,7 @@ func Entries(src string) []Source {
 		n++
 		text := strings.TrimRight(line, "\r\n")
 		atMargin := text != "" && text[0] != ' ' && text[0] != '\t'
-		if cur.Len() > 0 && atMargin && !continues(text) && opensBlock(cur.String()) && endsHere(cur.String()) {
+		if cur.Len() > 0 && atMargin && !continues(text) && opensBlock(cur.String()) {
 			flush()
 		}
 		if cur.Len() == 0 {
@@ -129,11 +158,6 @@ func Entries(src string) []Source {
 type Source struct {
 	Line int
 	Text string
-}
-
-func endsHere(src string) bool {
-	_, err := fileOptions().Parse("entry", src, 0)
-	return err == nil
 }
 
 // Piped runs entries read from in, showing results as the prompt does and errors through report, until the

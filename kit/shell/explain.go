@@ -1,10 +1,13 @@
 package shell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.starlark.net/resolve"
@@ -47,7 +50,7 @@ func (s *Session) explain(name, src string, err error) error {
 	if errors.As(err, &done) && isExplained(err) {
 		return err
 	}
-	se := &ScriptError{Msg: strings.TrimPrefix(err.Error(), "fail: "), File: name, cause: err}
+	se := &ScriptError{Msg: err.Error(), File: name, cause: err}
 	kind := kit.Invalid
 	var eval *starlark.EvalError
 	var syn syntax.Error
@@ -63,7 +66,9 @@ func (s *Session) explain(name, src string, err error) error {
 	case errors.Is(err, errInterrupted):
 		kind = kit.Unknown
 	}
-	se.Msg = strings.TrimPrefix(se.Msg, "Starlark computation cancelled: ")
+	for _, noise := range []string{"Starlark computation cancelled: ", "fail: ", "check: "} {
+		se.Msg = strings.TrimPrefix(se.Msg, noise)
+	}
 	if se.File == name {
 		se.Source = lineOf(src, se.Line)
 	}
@@ -161,9 +166,9 @@ func (s *Session) hintFor(err error, se *ScriptError) string {
 var undefinedName = regexp.MustCompile(`^undefined: (\w+)`)
 
 func (s *Session) undefinedHint(name string) string {
-	best, dist := "", 3
-	for known := range s.globals {
-		if d := distance(name, known); d < dist {
+	best, dist := "", min(3, 1+len(name)/3)
+	for _, known := range slices.Sorted(maps.Keys(s.globals)) {
+		if d := distance(name, known); d < dist && len(known) > 1 {
 			best, dist = known, d
 		}
 	}
@@ -224,8 +229,11 @@ func (s *Session) outcomeHint(e *outcomeError) string {
 func reasonHint(kind, node string, args []term.Term) string {
 	first := "t"
 	if len(args) > 0 {
-		if a, ok := args[0].(term.Atom); ok {
-			first = string(a)
+		switch x := args[0].(type) {
+		case term.Atom:
+			first = string(x)
+		case term.Tuple:
+			first = cmp.Or(recordTable(x), first)
 		}
 	}
 	switch kind {

@@ -247,8 +247,16 @@ func (r *run) links(x, y starlark.Value, change func(*wire.Rule)) error {
 	return nil
 }
 
+// ruler is a world that knows the rules in force, whoever set them.
+type ruler interface {
+	Rules() map[kit.NodeName]map[kit.NodeName]wire.Rule
+}
+
 func (r *run) setLink(link [2]kit.NodeName, change func(*wire.Rule)) error {
 	rule := r.s.rules[link]
+	if w, ok := r.s.w.(ruler); ok {
+		rule = w.Rules()[link[0]][link[1]]
+	}
 	change(&rule)
 	r.s.rules[link] = rule
 	return r.blocking(func(context.Context) error { return r.s.w.Link(link[0], link[1], rule) })

@@ -40,7 +40,7 @@ func (n *Node) Attr(name string) (starlark.Value, error) {
 			}), nil
 		}
 	}
-	hint := near(name, n.AttrNames())
+	hint := ""
 	if verbNamed(name) != nil || isActivity(name) {
 		hint = fmt.Sprintf(": functions of the store are in %s.db.%s", n, name)
 	}

@@ -119,7 +119,7 @@ func (t *Tx) Attr(name string) (starlark.Value, error) {
 			return t.perform(r, v, args, kwargs)
 		}), nil
 	}
-	return nil, starlark.NoSuchAttrError(fmt.Sprintf("a transaction has no function %s%s; help(\"tx\") lists them", name, near(name, t.AttrNames())))
+	return nil, starlark.NoSuchAttrError(fmt.Sprintf("a transaction has no function %s; help(\"tx\") lists them", name))
 }
 
 // operation finds what can be done in a transaction: its own operations, dirty ones, and table_info.
