@@ -6,5 +6,5 @@ import "embed"
 
 // FS is the folder of lessons.
 //
-//go:embed course.yaml */*.md
+//go:embed course.yaml */*.md output
 var FS embed.FS

@@ -247,3 +247,12 @@ func (s *Site) write(name string, p page) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// Assets gives the files that every page links to, by their name below assets/.
+func (s *Site) Assets() map[string][]byte {
+	out := map[string][]byte{}
+	for name, a := range s.assets {
+		out[name] = a.body
+	}
+	return out
+}

@@ -93,18 +93,35 @@ func (w *htmlWriter) callout(b util.BufWriter, _ []byte, n ast.Node, entering bo
 	}
 	aria := ""
 	if tag == "aside" {
-		aria = fmt.Sprintf(` aria-label="%s"`, html.EscapeString(title))
+		aria = fmt.Sprintf(` aria-label="%s"`, html.EscapeString(strings.ReplaceAll(title, "`", "")))
 	}
 	fmt.Fprintf(b, `<%s class="callout %s"%s>`, tag, c.kind, aria)
 	switch {
 	case tag == "details":
-		fmt.Fprintf(b, `<%s class="callout-head">%s</%s>`+"\n", head, html.EscapeString(title), head)
+		fmt.Fprintf(b, `<%s class="callout-head">%s</%s>`+"\n", head, titleHTML(title), head)
 	case label != "":
-		fmt.Fprintf(b, `<%s class="callout-head"><span class="callout-kind">%s</span> %s</%s>`+"\n", head, calloutNames[c.kind], html.EscapeString(label), head)
+		fmt.Fprintf(b, `<%s class="callout-head"><span class="callout-kind">%s</span> %s</%s>`+"\n", head, calloutNames[c.kind], titleHTML(label), head)
 	default:
 		fmt.Fprintf(b, `<%s class="callout-head"><span class="callout-kind">%s</span></%s>`+"\n", head, calloutNames[c.kind], head)
 	}
 	return ast.WalkContinue, nil
+}
+
+// titleHTML escapes a callout's title and turns `x` into code; other marks have no meaning there.
+func titleHTML(title string) string {
+	parts := strings.Split(html.EscapeString(title), "`")
+	var b strings.Builder
+	for i, part := range parts {
+		switch {
+		case i%2 == 1 && i+1 < len(parts):
+			b.WriteString("<code>" + part + "</code>")
+		case i%2 == 1:
+			b.WriteString("`" + part) // the one without a partner
+		default:
+			b.WriteString(part)
+		}
+	}
+	return b.String()
 }
 
 // tabs writes radio buttons, so that switching needs no script; on paper and without style all panels show.

@@ -181,3 +181,13 @@ func slug(title string) string {
 	}
 	return b.String()
 }
+
+// HasDiagram reports whether the page holds a drawn diagram.
+func (p *Page) HasDiagram() bool {
+	found := false
+	_ = ast.Walk(p.doc, func(n ast.Node, _ bool) (ast.WalkStatus, error) {
+		found = found || n.Kind() == kindFigure
+		return ast.WalkContinue, nil
+	})
+	return found
+}

@@ -18,7 +18,7 @@
   function themeButton() {
     var button = document.getElementById("theme");
     if (!button) return;
-    var names = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+    var names = { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" };
     function show() {
       button.textContent = names[root.dataset.theme || "auto"];
     }

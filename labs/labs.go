@@ -1,0 +1,23 @@
+// Package labs lists the labs, in the order of the course. Package lab says what a lab is made of.
+package labs
+
+import (
+	"embed"
+
+	"netsplit/kit/lab"
+	dirtyreads "netsplit/labs/dirty-reads"
+	masterrecovery "netsplit/labs/master-recovery"
+)
+
+// FS is this folder: each lab's brief, starter and mutants.
+//
+//go:embed */README.md */starter */mutants
+var FS embed.FS
+
+// All is every lab.
+func All() []lab.Definition {
+	return []lab.Definition{
+		dirtyreads.Lab,
+		masterrecovery.Lab,
+	}
+}
