@@ -28,7 +28,14 @@ func (t *Task) Explain(f Finding, h *history.History) {
 	for _, m := range story {
 		t.Excerpt = append(t.Excerpt, line(m))
 	}
-	picture := spaceTime(h, story, f.Evidence)
+	focus := f.Focus
+	if focus == 0 {
+		focus = f.Evidence[len(f.Evidence)-1]
+	}
+	if f.Verdict == Pass {
+		focus = f.Focus
+	}
+	picture := spaceTime(story, focus)
 	t.Diagram = picture.Text(100)
 	t.SVG = picture.SVG("task-"+t.Name, t.Title)
 }
@@ -137,7 +144,7 @@ func answer(o history.Op) string {
 
 // spaceTime draws the story: a lane for each client and each node in it, a request as an arrow to the node and one
 // back.
-func spaceTime(h *history.History, story []Moment, evidence []int) *diagram.SpaceTime {
+func spaceTime(story []Moment, focus int) *diagram.SpaceTime {
 	d := &diagram.SpaceTime{}
 	lane := func(name string) int {
 		if i := slices.Index(d.Lanes, name); i >= 0 {
@@ -151,7 +158,6 @@ func spaceTime(h *history.History, story []Moment, evidence []int) *diagram.Spac
 			lane("client " + m.Op.Client)
 		}
 	}
-	last := evidence[len(evidence)-1]
 	for _, m := range story {
 		if f := m.Fault; f != nil {
 			d.Events = append(d.Events, faultEvent(*f, lane))
@@ -161,11 +167,11 @@ func spaceTime(h *history.History, story []Moment, evidence []int) *diagram.Spac
 		client, node := lane("client "+o.Client), lane("node "+string(o.Node))
 		d.Events = append(d.Events, diagram.Event{At: o.Begin, Kind: diagram.Send, Lane: client, To: node, Text: Clean(clip(request(*o), 60))})
 		if o.End == history.Open {
-			d.Events = append(d.Events, diagram.Event{At: o.Begin, Kind: diagram.Lose, Lane: node, To: client, Text: "no answer", Bad: o.ID == last})
+			d.Events = append(d.Events, diagram.Event{At: o.Begin, Kind: diagram.Lose, Lane: node, To: client, Text: "no answer", Bad: o.ID == focus})
 			continue
 		}
 		d.Events = append(d.Events, diagram.Event{At: o.End, Kind: diagram.Send, Lane: node, To: client,
-			Text: Clean(clip(answer(*o), 60)), Bad: o.ID == last})
+			Text: Clean(clip(answer(*o), 60)), Bad: o.ID == focus})
 	}
 	return d
 }

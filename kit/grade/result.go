@@ -57,6 +57,7 @@ type Finding struct {
 	Expected string
 	Actual   string
 	Evidence []int
+	Focus    int // the operation that the verdict rests on, marked in the diagram; 0 is the last of Evidence
 	Receipts []Receipt
 	// Credit is the share of the points, 0 to 1, that a failed task has earned all the same.
 	Credit float64

@@ -155,9 +155,11 @@ func (t Total) wrongView(h *history.History, v View) Finding {
 	if v.Tx {
 		how = "in one transaction"
 	}
-	return Failed(
+	f := Failed(
 		fmt.Sprintf("client %s on %s read %s %s and saw a total that never existed", v.Client, v.Node, t.names(), how),
 		fmt.Sprintf("a total of %d", t.Want), actual, t.around(h, v)...)
+	f.Focus = v.Ops[len(v.Ops)-1]
+	return f
 }
 
 // around gives the reads of the view, the writes to its records that were in flight meanwhile, and the last write

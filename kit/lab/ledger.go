@@ -119,7 +119,7 @@ func (led *ledger) fill(r *grade.Result) {
 		e := led.entries[j]
 		led.conclude(e, t)
 		t.Replay = led.replay(t.Seed)
-		if e.failed() && e.shown.stopped != "" && r.Stopped == "" {
+		if e.shown != nil && e.shown.stopped != "" && r.Stopped == "" {
 			r.Stopped = grade.Clean(e.shown.stopped)
 		}
 		if e.shown != nil && r.Output == "" {

@@ -54,9 +54,24 @@ func (g *Grader) runTrial(ctx context.Context, l *Lab, s Scenario, seed uint64, 
 		}
 	}
 	if l.Manifest.Kind == Script {
+		t.blameStop()
 		t.excuseStarved()
 	}
 	return t, nil
+}
+
+// blameStop makes what nothing could be said about a failure when the script itself stopped early: then it is
+// known why nothing was seen.
+func (t *trial) blameStop() {
+	if t.stopped == "" {
+		return
+	}
+	for name, f := range t.findings {
+		if f.Verdict == grade.Inconclusive {
+			f.Verdict, f.Why = grade.Fail, "the script stopped before this could be seen: "+f.Why
+			t.findings[name] = f
+		}
+	}
 }
 
 // excuseStarved makes failures inconclusive when the machine kept the grader from running for so long that a real
@@ -135,6 +150,7 @@ func (g *Grader) scriptTrial(ctx context.Context, l *Lab, s Scenario, plan Plan,
 			return fmt.Errorf("observe: %w", err)
 		}
 	}
+	w.takeTraffic(ctx)
 	t.history = w.History()
 	return nil
 }
@@ -192,6 +208,7 @@ func (g *Grader) codeTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, w
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	w.takeTraffic(ctx)
 	t.history, t.hash, t.output = w.History(), sim.Hash(), sim.Output()
 	return nil
 }

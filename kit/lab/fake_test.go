@@ -1,0 +1,258 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/door"
+	"netsplit/kit/grade"
+	"netsplit/kit/history"
+	"netsplit/kit/term"
+	"netsplit/kit/wire"
+	"netsplit/kit/world"
+)
+
+// fakeWorld is a cluster of one map: dirty_write, dirty_read, and transactions of write and read.
+type fakeWorld struct {
+	nodes []kit.NodeName
+	rows  map[any]term.Term
+	now   time.Duration
+	// step is what a counting program adds for each "incr".
+	step   int
+	count  int
+	deaths []Death
+	seed   uint64
+}
+
+func (w *fakeWorld) Nodes() []kit.NodeName { return w.nodes }
+
+func (w *fakeWorld) Call(_ context.Context, _ string, n kit.NodeName, req door.Request) door.Outcome {
+	w.now += time.Millisecond
+	switch req.Verb {
+	case "incr":
+		w.count += w.step
+		return door.Done()
+	case "total":
+		return door.OKTerm(term.Int(w.count))
+	case "panic":
+		w.deaths = append(w.deaths, Death{Node: n, At: w.now, Why: "panic: boom", Text: "panic: boom\ngoroutine 1 [running]:\nmain.go:3"})
+		return door.LostAnswer("the node ended")
+	case "dirty":
+		return door.OKTerm(w.do(req.Args[0].(term.List)))
+	case "transaction":
+		var results term.List
+		for _, op := range req.Args[0].(term.List) {
+			results = append(results, w.do(op.(term.List)))
+		}
+		return door.OKTerm(results)
+	}
+	return door.ErrorWith("undef", term.Atom(req.Verb))
+}
+
+func (w *fakeWorld) do(op term.List) term.Term {
+	switch op[0].(term.Atom) {
+	case "write", "dirty_write":
+		row := op[2].(term.Tuple)
+		w.rows[term.Key(row[1])] = row
+		return term.Atom("ok")
+	case "read", "dirty_read":
+		if row, ok := w.rows[term.Key(op[2])]; ok {
+			return term.L(row)
+		}
+		return term.L()
+	}
+	return term.Atom("undefined")
+}
+
+func (w *fakeWorld) Link(kit.NodeName, kit.NodeName, wire.Rule) error { return nil }
+func (w *fakeWorld) Kill(kit.NodeName) error                          { return errors.New("it is not there") }
+func (w *fakeWorld) Restart(kit.NodeName) error                       { return nil }
+func (w *fakeWorld) Pause(kit.NodeName) error                         { return nil }
+func (w *fakeWorld) Resume(kit.NodeName) error                        { return nil }
+func (w *fakeWorld) Now() time.Duration                               { return w.now }
+func (w *fakeWorld) Sleep(_ context.Context, d time.Duration) error   { w.now += d; return nil }
+func (w *fakeWorld) Go(f func(ctx context.Context))                   { f(context.Background()) }
+func (w *fakeWorld) Wait()                                            {}
+func (w *fakeWorld) Close() error                                     { return nil }
+func (w *fakeWorld) Hash() string                                     { return fmt.Sprintf("hash of %d", w.seed) }
+func (w *fakeWorld) Deaths() []Death                                  { return w.deaths }
+func (w *fakeWorld) Output() string                                   { return "some output" }
+func (w *fakeWorld) Counts(from kit.NodeName) []wire.Counts           { return nil }
+
+var _ Simulation = (*fakeWorld)(nil)
+
+// fakeEnv runs scripts of sentences and programs whose step is read off their source.
+func fakeEnv() Env {
+	return Env{
+		Cluster: func(_ context.Context, _ string, nodes []kit.NodeName) (world.World, error) {
+			return &fakeWorld{nodes: nodes, rows: map[any]term.Term{}}, nil
+		},
+		Script: fakeScript,
+		Build: func(_ context.Context, src Source) (Program, error) {
+			main := string(src.Files["main.go"])
+			if strings.Contains(main, "does not compile") {
+				return nil, &CompileError{Text: "main.go:3:1: syntax error"}
+			}
+			if src.Tests != nil && len(src.Tests) == 0 {
+				return nil, &CompileError{Text: "no test files"}
+			}
+			p := fakeProgram{source: main}
+			for _, test := range src.Tests {
+				p.test = string(test)
+			}
+			return p, nil
+		},
+		Simulate: func(_ context.Context, p Program, o SimRun) (Simulation, error) {
+			return &fakeWorld{nodes: o.Nodes, rows: map[any]term.Term{}, step: p.(fakeProgram).step(o.Seed), seed: o.Seed}, nil
+		},
+		Test: func(_ context.Context, p Program, _ uint64) (TestReport, error) {
+			f := p.(fakeProgram)
+			switch {
+			case strings.Contains(f.test, "always PASS"):
+				return TestReport{Passed: true, Output: "PASS"}, nil
+			case strings.Contains(f.test, "always FAIL"):
+				return TestReport{Output: "FAIL"}, nil
+			}
+			return TestReport{Passed: f.step(0) == 1, Output: "ran"}, nil
+		},
+	}
+}
+
+type fakeProgram struct{ source, test string }
+
+// step: "return 1" counts right, "return 1 but" only with small seeds.
+func (p fakeProgram) step(seed uint64) int {
+	switch {
+	case strings.Contains(p.source, "return 1 but") && seed >= 13:
+		return 5
+	case strings.Contains(p.source, "return 1"):
+		return 1
+	case strings.Contains(p.source, "return 2"):
+		return 2
+	}
+	return 0
+}
+
+func fakeScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, error) {
+	do := func(verb string, ops ...term.Term) {
+		for _, op := range ops {
+			o.World.Call(ctx, "shell", "a", door.Request{Verb: verb, Args: []term.Term{op}})
+		}
+	}
+	ann, ben := term.Atom("ann"), term.Atom("ben")
+	write := func(kind string, who term.Atom, n int) term.Term {
+		return term.L(term.Atom(kind), term.Atom("account"), term.T(term.Atom("account"), who, term.Int(n)))
+	}
+	read := func(kind string, who term.Atom) term.Term { return term.L(term.Atom(kind), term.Atom("account"), who) }
+	for i, line := range strings.Split(string(src), "\n") {
+		switch line {
+		case "move in a transaction":
+			do("transaction", term.L(write("write", ann, 90), write("write", ben, 110)))
+		case "look in a transaction":
+			do("transaction", term.L(read("read", ann), read("read", ben)))
+		case "move with dirty writes":
+			do("dirty", write("dirty_write", ann, 90), read("dirty_read", ann), read("dirty_read", ben), write("dirty_write", ben, 110))
+		case "print":
+			fmt.Fprintln(o.Out, "hello\x1b[31m")
+		case "mistake":
+			return ScriptReport{Err: &kit.Error{Op: "run.star", What: fmt.Sprintf("line %d", i+1), Kind: kit.Invalid, Err: errors.New("no such word"), Hint: "spell it right"}}, nil
+		case "the child cannot start":
+			return ScriptReport{}, errors.New("fork: no")
+		}
+	}
+	return ScriptReport{Answers: map[string]term.Term{"seen": term.Int(1)}}, nil
+}
+
+// steadyTotal and counter are the labs of testdata.
+func steadyTotal() Definition {
+	keys := []term.Term{term.Atom("ann"), term.Atom("ben")}
+	total := grade.Total{Table: "account", Keys: keys, Pos: 3, Want: 200}
+	return Definition{Slug: "steady-total", Scenarios: []Scenario{{New: func(uint64) Plan {
+		return Plan{
+			Setup: func(ctx context.Context, w *World) error {
+				for _, k := range keys {
+					w.Do(ctx, "setup", "a", "dirty", term.L(term.Atom("dirty_write"), term.Atom("account"), term.T(term.Atom("account"), k, term.Int(100))))
+				}
+				return nil
+			},
+			Observe: func(ctx context.Context, w *World) error {
+				w.Do(ctx, "grader", "a", "dirty", term.L(term.Atom("dirty_read"), term.Atom("account"), term.Atom("ben")))
+				return nil
+			},
+			Checks: []Check{
+				{Task: "move", Judge: func(h *history.History) grade.Finding {
+					for _, a := range h.During(history.Work).Accesses() {
+						if a.Writes() {
+							return grade.Passed()
+						}
+					}
+					return grade.Failed("nothing was moved", "two writes", "none")
+				}},
+				{Task: "look", Judge: func(h *history.History) grade.Finding { return total.Conserved(h.During(history.Work)) }},
+			},
+		}
+	}}}}
+}
+
+func counter() Definition {
+	count := func(h *history.History) grade.Finding {
+		asked, told := 0, term.Term(nil)
+		var last int
+		for _, o := range h.Ops {
+			switch o.Verb {
+			case "incr":
+				asked++
+			case "total":
+				told, _ = o.Outcome.Term()
+				last = o.ID
+			}
+		}
+		if told == nil || !term.Equal(told, term.Int(asked)) {
+			return grade.Failed("increments were lost or doubled", fmt.Sprint(asked), term.String(told), last)
+		}
+		return grade.Passed()
+	}
+	drive := func(verbs ...string) func(context.Context, *World) error {
+		return func(ctx context.Context, w *World) error {
+			for _, v := range verbs {
+				w.Do(ctx, "c1", "a", v)
+			}
+			return nil
+		}
+	}
+	return Definition{Slug: "counter", Tests: &TestSuite{Task: "tests"}, Scenarios: []Scenario{
+		{Name: "load", New: func(uint64) Plan {
+			return Plan{Drive: drive("incr", "incr"), Observe: drive("total"), Checks: []Check{{Task: "count", Judge: count}}}
+		}},
+		{Name: "rough", New: func(uint64) Plan {
+			return Plan{Drive: drive("incr"), Checks: []Check{{Task: "crash", Judge: func(*history.History) grade.Finding { return grade.Passed() }}}}
+		}},
+	}}
+}
+
+func fakeCatalog(t *testing.T, defs ...Definition) Catalog {
+	t.Helper()
+	if len(defs) == 0 {
+		defs = []Definition{steadyTotal(), counter()}
+	}
+	c, err := Load(os.DirFS("testdata/labs"), os.DirFS("testdata/solutions"), defs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func find(t *testing.T, c Catalog, slug string) *Lab {
+	t.Helper()
+	l, err := c.Find(slug)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}

@@ -1,0 +1,5 @@
+package main
+
+func step() int { return 0 }
+
+func main() {}
