@@ -18,6 +18,10 @@ import (
 // TCP form. Chance is drawn for every connection and direction from the fabric's seed, so that the order in which
 // goroutines of one instant run does not change it.
 type Fabric struct {
+	// Latency is how long a frame takes on a healthy link, give or take a half of it more, drawn from the seed: so no
+	// two things happen at one instant, where goroutines run in any order. It may be set before the first connection.
+	Latency time.Duration
+
 	seed uint64
 
 	mu    sync.Mutex
@@ -144,9 +148,13 @@ func (n *Memory) Dial(ctx context.Context, to Peer) (Conn, error) {
 		}
 	}
 	target := n.fabric.find(to.Addr)
-	if target != nil && target.crashed() {
-		<-ctx.Done()
-		return nil, dialErr(to.Node, ctx.Err())
+	for target != nil && target.crashed() {
+		select {
+		case <-ctx.Done():
+			return nil, dialErr(to.Node, ctx.Err())
+		case <-time.After(retransmit):
+			target = n.fabric.find(to.Addr)
+		}
 	}
 	if target == nil || target.isGone() {
 		return nil, dialErr(to.Node, errors.New("nobody listens at "+clean(to.Addr)))

@@ -38,7 +38,7 @@ func newMemPair(from, to *Memory) (dialler, acceptor *memConn) {
 	end := func(n *Memory, peer kit.NodeName, number uint64) *memConn {
 		c := &memConn{net: n, wake: make(chan struct{}, 1), limit: maxHello}
 		c.change.L = &c.mu
-		c.out = outbox{link: healthy, rng: newRand(n.fabric.seed, n.id.self, peer, number)}
+		c.out = outbox{link: healthy, latency: n.fabric.Latency, rng: newRand(n.fabric.seed, n.id.self, peer, number)}
 		return c
 	}
 	dialler, acceptor = end(from, to.id.self, 2*number), end(to, from.id.self, 2*number+1)

@@ -24,16 +24,19 @@ const (
 type outbox struct {
 	link    *link
 	rng     *rand.Rand
-	stream  []item // in order of sending
-	packets []item // in order of due
-	bytes   int    // of all frames in both
-	last    time.Time
-	held    int // the first held items of stream are counted as held
+	latency time.Duration // of the healthy link
+	stream  []item        // in order of sending
+	packets []item        // in order of due
+	bytes   int           // of all frames in both
+	held    int           // the first held items of stream are counted as held
+
+	lastLeast, lastDue time.Time // of the stream
 }
 
 type item struct {
 	frame []byte
-	due   time.Time
+	least time.Time // when a healthy link delivers it
+	due   time.Time // when it gets through as things were when it was sent
 	fin   bool
 }
 
@@ -41,37 +44,48 @@ func (o *outbox) empty() bool { return len(o.stream) == 0 && len(o.packets) == 0
 
 // push queues a frame of the stream.
 func (o *outbox) push(frame []byte, now time.Time) {
-	o.stream = append(o.stream, item{frame: frame, due: o.due(now)})
+	o.stream = append(o.stream, o.item(now, frame, false))
 	o.bytes += len(frame)
 	o.countHeld()
 }
 
 // pushFin queues the close of the stream behind its frames.
 func (o *outbox) pushFin(now time.Time) {
-	o.stream = append(o.stream, item{fin: true, due: o.due(now)})
+	o.stream = append(o.stream, o.item(now, nil, true))
 }
 
-// due draws when a frame of the stream gets through: never before the one sent before it.
-func (o *outbox) due(now time.Time) time.Time {
-	r := o.link.rule.Load()
-	if r == nil {
+// item draws when something of the stream gets through: never before what was sent before it.
+func (o *outbox) item(now time.Time, frame []byte, fin bool) item {
+	it := item{frame: frame, fin: fin, least: o.least(now)}
+	if it.least.Before(o.lastLeast) {
+		it.least = o.lastLeast
+	}
+	o.lastLeast, it.due = it.least, it.least
+	if r := o.link.rule.Load(); r != nil {
+		it.due = it.due.Add(r.Delay + o.upTo(r.Jitter))
+		for range maxRetransmits {
+			if r.Loss <= 0 || o.rng.Float64() >= r.Loss {
+				break
+			}
+			it.due = it.due.Add(retransmit)
+		}
+		if it.due.Before(o.lastDue) {
+			it.due = o.lastDue
+		}
+		o.lastDue = it.due
+		if it.due.After(it.least) {
+			o.link.delayed.Add(1)
+		}
+	}
+	return it
+}
+
+// least draws when the healthy link delivers what is sent now: after its latency, or up to a half more.
+func (o *outbox) least(now time.Time) time.Time {
+	if o.latency == 0 {
 		return now
 	}
-	due := now.Add(r.Delay + o.upTo(r.Jitter))
-	for range maxRetransmits {
-		if r.Loss <= 0 || o.rng.Float64() >= r.Loss {
-			break
-		}
-		due = due.Add(retransmit)
-	}
-	if due.Before(o.last) {
-		due = o.last
-	}
-	o.last = due
-	if due.After(now) {
-		o.link.delayed.Add(1)
-	}
-	return due
+	return now.Add(o.latency + o.upTo(o.latency/2))
 }
 
 // pushPacket queues a frame that the rule may lose, double or hold back.
@@ -87,8 +101,9 @@ func (o *outbox) pushPacket(frame []byte, now time.Time) {
 		copies = 2
 	}
 	for range copies {
-		due := now.Add(r.Delay + o.upTo(r.Jitter))
-		if due.After(now) {
+		least := o.least(now)
+		due := least.Add(r.Delay + o.upTo(r.Jitter))
+		if due.After(least) {
 			o.link.delayed.Add(1)
 		}
 		if r.Reorder > 0 && o.rng.Float64() < r.Reorder {
@@ -101,7 +116,7 @@ func (o *outbox) pushPacket(frame []byte, now time.Time) {
 			}
 			return -1 // of two packets due at once the earlier sent goes first
 		})
-		o.packets = slices.Insert(o.packets, at, item{frame: frame, due: due})
+		o.packets = slices.Insert(o.packets, at, item{frame: frame, least: least, due: due})
 		o.bytes += len(frame)
 	}
 }
@@ -116,7 +131,7 @@ func (o *outbox) upTo(d time.Duration) time.Duration {
 // pop releases the next item that gets through now. After a heal what waited goes at once.
 func (o *outbox) pop(now time.Time) (it item, ok bool) {
 	r := o.link.rule.Load()
-	ready := func(i item) bool { return r == nil || !i.due.After(now) }
+	ready := func(i item) bool { return !i.when(r).After(now) }
 	for len(o.packets) > 0 && ready(o.packets[0]) {
 		it = o.packets[0]
 		o.packets = shift(o.packets)
@@ -141,6 +156,14 @@ func (o *outbox) pop(now time.Time) (it item, ok bool) {
 	return it, true
 }
 
+// when says when an item gets through under a rule.
+func (i item) when(r *Rule) time.Time {
+	if r == nil {
+		return i.least
+	}
+	return i.due
+}
+
 // shift drops the first item, and the array behind an emptied queue, so that nothing sent stays referenced.
 func shift(q []item) []item {
 	q[0] = item{}
@@ -153,12 +176,13 @@ func shift(q []item) []item {
 // wait says how long until pop may release something; ok is false when only a new item or another rule can change
 // anything.
 func (o *outbox) wait(now time.Time) (d time.Duration, ok bool) {
-	cut := o.link.now().Cut != Whole
+	r := o.link.rule.Load()
+	cut := r != nil && r.Cut != Whole
 	if len(o.stream) > 0 && !cut {
-		d, ok = o.stream[0].due.Sub(now), true
+		d, ok = o.stream[0].when(r).Sub(now), true
 	}
 	if len(o.packets) > 0 {
-		if p := o.packets[0].due.Sub(now); !ok || p < d {
+		if p := o.packets[0].when(r).Sub(now); !ok || p < d {
 			d, ok = p, true
 		}
 	}

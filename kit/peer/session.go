@@ -1,0 +1,213 @@
+package peer
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/wire"
+)
+
+// session is one connection of a link while it is up. It has two goroutines: one reads, one ticks.
+type session struct {
+	conn   wire.Conn
+	number uint64
+	trip   time.Duration
+	ended  chan struct{} // closed by end
+
+	heard  atomic.Bool // something came since the last look
+	busy   atomic.Bool // the reader is not reading: it waits until somebody takes what came
+	once   sync.Once
+	why    string // set before ended is closed
+	joined sync.WaitGroup
+}
+
+// end closes the connection; the first reason counts.
+func (s *session) end(reason string) {
+	s.once.Do(func() {
+		s.why = reason
+		_ = s.conn.Close()
+		close(s.ended)
+	})
+}
+
+// reason may be asked after ended is closed.
+func (s *session) reason() string {
+	<-s.ended
+	return s.why
+}
+
+func (s *session) bye(kind byte) {
+	_ = s.conn.Send([]byte{controlChannel, controlBye, kind}) // if it is lost, the peer sees the close
+}
+
+// begin makes a confirmed connection the link's session.
+func (l *link) begin(r attempted) {
+	l.last, l.incarnation = r.session, r.incarnation
+	l.disconnected, l.auto = false, !l.mesh.cfg.Manual
+	s := &session{conn: r.conn, number: r.session, trip: r.trip, ended: make(chan struct{})}
+	s.busy.Store(true) // until it reads
+	l.state(true, s.number, "")
+	l.current.Store(s)
+	l.mesh.setUp(l.peer, true)
+	s.joined.Go(func() { l.beat(s) })
+	l.mesh.emit(Event{Kind: Up, Node: l.peer, Session: s.number}, nil)
+	s.joined.Go(func() { l.read(s) })
+	l.tell(nil)
+	l.mesh.gossip.linkUp(l.peer)
+}
+
+// down ends the session and tells so, after the last of its frames.
+func (l *link) down(reason string) {
+	s := l.current.Swap(nil)
+	l.mesh.setUp(l.peer, false)
+	s.end(reason)
+	s.joined.Wait()
+	l.state(false, s.number, reason)
+	l.downSince = time.Now()
+	if reason == ReasonDisconnected {
+		l.disconnected = true
+	}
+	l.mesh.emit(Event{Kind: Down, Node: l.peer, Session: s.number, Reason: reason}, nil)
+	// The smaller name calls first, so that calls seldom cross.
+	if l.mesh.cfg.Self < l.peer {
+		l.retryIn(0)
+	} else {
+		l.retryIn(l.mesh.cfg.Retry / 2)
+	}
+}
+
+func (l *link) state(up bool, number uint64, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.info.Up, l.info.Session, l.info.Reason, l.info.Since = up, number, reason, time.Now()
+}
+
+// shutdown ends everything of the link when the mesh stops.
+func (l *link) shutdown() {
+	l.dropCall()
+	l.dropReply()
+	l.unpark(refusedDisconnected)
+	for len(l.offers) > 0 {
+		in := <-l.offers
+		_ = in.conn.Close()
+	}
+	if s := l.current.Swap(nil); s != nil {
+		s.bye(byeStop)
+		s.end(ReasonStopped)
+		s.joined.Wait()
+		l.state(false, s.number, ReasonStopped)
+	}
+	l.mesh.setUp(l.peer, false)
+}
+
+// beat ticks, and counts the ticks in which nothing came. It counts rather than measures, so that a process that was
+// paused or starved does not take its own silence for the peer's.
+func (l *link) beat(s *session) {
+	t := time.NewTicker(l.mesh.cfg.Tick)
+	defer t.Stop()
+	// The peer's first tick may come a round trip later, which the greeting has measured.
+	missed := -int(s.trip / l.mesh.cfg.Tick)
+	for {
+		_ = s.conn.Send(tickFrame) // if the connection broke, the reader sees it
+		select {
+		case <-s.ended:
+			return
+		case <-t.C:
+		}
+		if s.heard.Swap(false) || s.busy.Load() {
+			missed = 0
+		} else if missed++; missed >= l.mesh.cfg.Missed {
+			s.end(ReasonSilent)
+			return
+		}
+	}
+}
+
+// read takes frames until the session ends.
+func (l *link) read(s *session) {
+	s.busy.Store(false)
+	for {
+		b, err := s.conn.Recv()
+		switch {
+		case kit.KindOf(err) == kit.Corrupt || err == nil && len(b) == 0:
+			s.end(ReasonGarbage)
+			return
+		case err != nil:
+			s.end(ReasonClosed)
+			return
+		}
+		s.heard.Store(true)
+		s.busy.Store(true)
+		switch {
+		case b[0] == controlChannel:
+			l.control(s, b[1:])
+		case b[0] == gossipChannel:
+			l.mesh.gossip.packet(l.peer, b[1:])
+		default:
+			l.mesh.emit(Event{Kind: Frame, Node: l.peer, Channel: b[0], Frame: b[1:], Session: s.number}, s.ended)
+		}
+		s.busy.Store(false)
+	}
+}
+
+// control takes a frame of the mesh itself. Unknown ones are skipped, for nodes of a later version.
+func (l *link) control(s *session, b []byte) {
+	switch {
+	case len(b) == 9 && b[0] == controlPing:
+		pong := append([]byte{controlChannel, controlPong}, b[1:]...)
+		_ = s.conn.Send(pong)
+	case len(b) == 9 && b[0] == controlPong:
+		l.ponged(binary.BigEndian.Uint64(b[1:]))
+	case len(b) == 2 && b[0] == controlBye && b[1] == byeDisconnect:
+		s.end(ReasonDisconnected)
+	case len(b) == 2 && b[0] == controlBye:
+		s.end(ReasonStopped)
+	}
+}
+
+// ping measures one round trip on the session that is up.
+func (l *link) ping(ctx context.Context) (time.Duration, error) {
+	lost := func(err error) (time.Duration, error) {
+		return 0, &kit.Error{Op: "ping", Kind: kit.Unavailable, What: string(l.peer), Err: err}
+	}
+	s := l.current.Load()
+	if s == nil {
+		return lost(nil)
+	}
+	back := make(chan struct{})
+	l.mu.Lock()
+	l.pinged++
+	id := l.pinged
+	l.pings[id] = back
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		delete(l.pings, id)
+		l.mu.Unlock()
+	}()
+	start := time.Now()
+	if err := s.conn.Send(binary.BigEndian.AppendUint64([]byte{controlChannel, controlPing}, id)); err != nil {
+		return 0, err
+	}
+	select {
+	case <-back:
+		return time.Since(start), nil
+	case <-s.ended:
+		return lost(nil)
+	case <-ctx.Done():
+		return lost(ctx.Err())
+	}
+}
+
+func (l *link) ponged(id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if back := l.pings[id]; back != nil {
+		close(back)
+		delete(l.pings, id)
+	}
+}
