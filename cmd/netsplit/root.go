@@ -35,6 +35,7 @@ func verbs() []*cobra.Command {
 		newServeCmd(),
 		newReadCmd(),
 		newLabCmd(),
+		newBenchCmd(),
 		newNodeCmd(),
 	}, faultVerbs())
 }
