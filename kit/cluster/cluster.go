@@ -83,13 +83,6 @@ func (s *Spec) validate() error {
 	if !ValidLab(s.Lab) {
 		return invalid("start lab", s.Lab, "that cannot name a lab", "a lab's name is a lower-case letter, then lower-case letters, digits, '-' or '_'")
 	}
-	if len(s.Program) == 0 {
-		self, err := os.Executable()
-		if err != nil {
-			return &kit.Error{Op: "find own program", Kind: kit.Broken, Err: err}
-		}
-		s.Program = []string{self, "__node"}
-	}
 	if s.Home == "" {
 		home, err := Home()
 		if err != nil {

@@ -164,10 +164,11 @@ func (c *Cluster) fault(f Fault, act func() error) error {
 		return err
 	}
 	defer release()
+	begun := time.Now() // what the nodes report of it comes later
 	if err := act(); err != nil {
 		return &kit.Error{Op: f.String(), Kind: kit.KindOf(err), Err: err}
 	}
-	c.note("fault", f.String(), f)
+	c.noteAt(begun, "fault", f.String(), f)
 	return nil
 }
 
@@ -300,8 +301,7 @@ func (c *Cluster) notUp(n kit.NodeName, state string) error {
 	switch state {
 	case Paused:
 		e.Hint = fmt.Sprintf("\"netsplit resume %s\" lets it go on", n)
-	case Running:
-		e.Hint = fmt.Sprintf("\"netsplit kill %s\" ends it", n)
+	case Running: // it was to be resumed, or its disc wiped
 	default:
 		e.Hint = fmt.Sprintf("\"netsplit restart %s\" starts it again", n)
 	}
@@ -404,7 +404,7 @@ func (c *Cluster) Resume(n kit.NodeName) error {
 func (c *Cluster) WipeDisc(n kit.NodeName) error {
 	return c.fault(Fault{Do: "wipe_disc", Nodes: []kit.NodeName{n}}, func() error {
 		if _, state := c.processOf(n); state == Running || state == Paused {
-			return c.notUp(n, Running)
+			return &kit.Error{Kind: kit.Refused, Err: fmt.Errorf("node %s is %s", n, state), Hint: fmt.Sprintf("\"netsplit kill %s\" ends it", n)}
 		}
 		if err := os.RemoveAll(c.files.disc(n)); err != nil {
 			return &kit.Error{Op: "wipe disc", Kind: kit.Broken, Err: err}

@@ -14,7 +14,8 @@ var bootID = sync.OnceValue(func() string {
 })
 
 // identity gives what tells a process from any other with the same pid (the boot of the machine and the
-// process's start time since then, see proc(5)) and its state letter. Empty when there is none.
+// process's start time since then, see proc(5)) and its state letter. Empty when there is none. A dead process
+// whose threads are still ending is 'D': they hold its files and sockets open.
 func identity(pid int) (started string, state byte) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -26,9 +27,13 @@ func identity(pid int) (started string, state byte) {
 		return "", 0
 	}
 	fields := strings.Fields(string(b[end+1:]))
-	const stateField, startField = 0, 19
+	const stateField, threadsField, startField = 0, 17, 19
 	if len(fields) <= startField {
 		return "", 0
 	}
-	return bootID() + "/" + fields[startField], fields[stateField][0]
+	state = fields[stateField][0]
+	if state == 'Z' && fields[threadsField] != "0" && fields[threadsField] != "1" {
+		state = 'D'
+	}
+	return bootID() + "/" + fields[startField], state
 }

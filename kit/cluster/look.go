@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"netsplit/kit"
+	"netsplit/kit/node"
 )
 
 // Lab is what List finds out about one lab without asking its nodes.
@@ -88,10 +90,11 @@ func (f files) state(n kit.NodeName) (NodeState, nodeFile) {
 	case paused:
 		s.State = Paused
 	default:
-		s.State, s.Pid = nf.Ended, 0
-		if s.State == "" {
-			s.State = Crashed
+		s.Pid = 0
+		if b, err := os.ReadFile(f.ended(n)); err == nil && nf.Ended == "" && string(b) == node.EndedOrdered {
+			nf.Ended = Stopped
 		}
+		s.State = cmp.Or(nf.Ended, Crashed)
 	}
 	return s, nf
 }

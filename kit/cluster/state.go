@@ -24,7 +24,7 @@ type labFile struct {
 	ID        string         `json:"id"` // new with every start of the lab
 	Since     time.Time      `json:"since"`
 	Dir       string         `json:"dir,omitempty"`
-	Program   []string       `json:"program"`
+	Program   []string       `json:"program,omitempty"` // empty: netsplit itself, wherever it is when a node starts
 	Nodes     []kit.NodeName `json:"nodes"`
 	Doors     string         `json:"doors"` // folder of the sockets
 	Cookie    string         `json:"cookie"`
@@ -61,6 +61,7 @@ func (f files) node(n kit.NodeName) string    { return filepath.Join(f.dir(), "n
 func (f files) process(n kit.NodeName) string { return filepath.Join(f.node(n), "process.json") }
 func (f files) config(n kit.NodeName) string  { return filepath.Join(f.node(n), "node.json") }
 func (f files) disc(n kit.NodeName) string    { return filepath.Join(f.node(n), "disc") }
+func (f files) ended(n kit.NodeName) string   { return filepath.Join(f.node(n), "ended") }
 func (f files) log(n kit.NodeName) string     { return filepath.Join(f.node(n), "log") }
 
 // Home is the folder for everything that Netsplit remembers between commands: $NETSPLIT_HOME, else

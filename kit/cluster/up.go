@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -196,7 +195,7 @@ func freeAddrs(n int) ([]string, error) {
 func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Peer, rules map[kit.NodeName]wire.Rule) error {
 	f := c.files
 	cfg := node.Config{Node: n, Lab: c.lab.Lab, LabID: c.lab.ID, LabFile: f.labJSON(), Cookie: c.lab.Cookie, Rules: rules,
-		Disc: f.disc(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n),
+		Disc: f.disc(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n),
 		StartStore: c.lab.StartStore, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
 	for _, p := range peers {
 		if p.Node == n {
@@ -204,6 +203,9 @@ func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Pe
 		} else {
 			cfg.Peers = append(cfg.Peers, p)
 		}
+	}
+	if err := os.Remove(f.ended(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &kit.Error{Op: "start node", What: string(n), Kind: kit.Broken, Err: err}
 	}
 	if err := writeJSON(f.config(n), cfg); err != nil {
 		return err
@@ -229,6 +231,16 @@ func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Pe
 	return c.updateNode(n, func(nf *nodeFile) { nf.Address = ready.Addr })
 }
 
+// program is the command that runs a node. Our own program may have moved since the lab was started: under "go
+// run" it lies in another temporary folder each time.
+func (l labFile) program() ([]string, error) {
+	if len(l.Program) > 0 {
+		return l.Program, nil
+	}
+	self, err := os.Executable()
+	return []string{self, "__node"}, err
+}
+
 // launch starts the process and records it. The word is the pipe on which the node says that it is ready.
 func (c *Cluster) launch(n kit.NodeName, cfg node.Config) (word *os.File, err error) {
 	broken := func(err error) (*os.File, error) {
@@ -244,7 +256,11 @@ func (c *Cluster) launch(n kit.NodeName, cfg node.Config) (word *os.File, err er
 		return broken(err)
 	}
 	defer write.Close()
-	cmd := exec.Command(c.lab.Program[0], c.lab.Program[1:]...)
+	program, err := c.lab.program()
+	if err != nil {
+		return broken(err)
+	}
+	cmd := exec.Command(program[0], program[1:]...)
 	cmd.Dir = c.files.node(n)
 	cmd.Env = append(os.Environ(), node.Environment(c.files.config(n), 3)...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -264,7 +280,7 @@ func (c *Cluster) launch(n kit.NodeName, cfg node.Config) (word *os.File, err er
 	p, err := spawn(cmd)
 	if err != nil {
 		read.Close()
-		return broken(fmt.Errorf("run %s: %w", c.lab.Program[0], err))
+		return broken(fmt.Errorf("run %s: %w", program[0], err))
 	}
 	nf := nodeFile{Pid: p.pid, Started: p.started, Address: cfg.Addr, Since: time.Now().Round(time.Millisecond)}
 	if err := writeJSON(c.files.process(n), nf); err != nil {
@@ -301,9 +317,9 @@ func (c *Cluster) explain(n kit.NodeName, err error) error {
 	return &kit.Error{Kind: kit.KindOf(err), Err: fmt.Errorf("%w\nnode %s wrote:\n%s", err, n, tail), Hint: kit.HintOf(err)}
 }
 
-// logTail gives the last lines of a node's log, indented.
+// logTail gives the end of a node's log, indented: from a panic on if there is one, else the last lines.
 func (f files) logTail(n kit.NodeName, lines int) string {
-	const most = 4096
+	const most = 256 << 10
 	file, err := os.Open(f.log(n))
 	if err != nil {
 		return ""
@@ -318,11 +334,18 @@ func (f files) logTail(n kit.NodeName, lines int) string {
 	if err != nil {
 		return ""
 	}
-	all := bytes.Split(bytes.TrimRight(b, "\n"), []byte("\n"))
+	all := strings.Split(strings.TrimSpace(strings.ToValidUTF8(string(b), "?")), "\n")
+	from := max(0, len(all)-lines)
+	for i := len(all) - 1; i >= 0; i-- {
+		if strings.HasPrefix(all[i], "panic: ") || strings.HasPrefix(all[i], "fatal error: ") {
+			from = i
+			break
+		}
+	}
 	var out []string
-	for _, l := range all[max(0, len(all)-lines):] {
-		if len(l) > 0 {
-			out = append(out, "  "+strings.ToValidUTF8(string(l), "?"))
+	for _, l := range all[from:min(len(all), from+lines)] {
+		if l != "" {
+			out = append(out, "  "+l[:min(len(l), 300)])
 		}
 	}
 	return strings.Join(out, "\n")
@@ -340,12 +363,14 @@ func (c *Cluster) updateNode(n kit.NodeName, change func(*nodeFile)) error {
 
 // note writes an entry into the lab's journal. A journal that cannot be written must not stop a fault or a
 // start, so the error is dropped; the next reader sees the gap.
-func (c *Cluster) note(kind, text string, data any) {
+func (c *Cluster) note(kind, text string, data any) { c.noteAt(time.Now(), kind, text, data) }
+
+func (c *Cluster) noteAt(at time.Time, kind, text string, data any) {
 	raw, err := json.Marshal(data)
 	if err != nil || data == nil {
 		raw = nil
 	}
 	if c.journal != nil {
-		_ = c.journal.Append(door.Entry{Who: c.who, Kind: kind, Text: text, Data: raw})
+		_ = c.journal.Append(door.Entry{Time: at, Who: c.who, Kind: kind, Text: text, Data: raw})
 	}
 }

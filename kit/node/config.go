@@ -39,12 +39,17 @@ type Config struct {
 	LabID    string        `json:"lab_id,omitempty"`
 	Journal  string        `json:"journal,omitempty"`   // journal.jsonl for what the node reports; empty for none
 	Log      string        `json:"log,omitempty"`       // the file behind its standard output, kept below MaxLog
+	Ended    string        `json:"ended,omitempty"`     // file that says why the node ended, written when it was orderly
 	IdleExit time.Duration `json:"idle_exit,omitempty"` // 0 for DefaultIdleExit, negative for never
 	Leash    bool          `json:"leash,omitempty"`     // end when standard input ends: its starter has gone
 }
 
 // MaxLog is the size in bytes at which a node's log is begun anew, so that a chatty program cannot fill the disc.
 const MaxLog = 32 << 20
+
+// EndedOrdered is what the file Config.Ended holds after somebody ordered the node to stop; after other orderly
+// ends it holds prose.
+const EndedOrdered = "ordered"
 
 // validate fills defaults and refuses what cannot work.
 func (c *Config) validate() error {

@@ -22,7 +22,7 @@ const watchEvery = time.Second
 // Reasons for which a node ends by itself.
 var (
 	errIdle  = errors.New("nobody used the node's door for a long time")
-	errOrder = errors.New("the lab is gone")
+	errNoLab = errors.New("the lab is gone")
 	errLeash = errors.New("whoever started the node has gone")
 )
 
@@ -62,12 +62,25 @@ func Run(ctx context.Context, cfg Config, app App, ready func(*Node)) error {
 			ready(n)
 		}
 	})
+	if err == nil && cfg.Ended != "" {
+		_ = os.WriteFile(cfg.Ended, []byte(endedWhy(ctx)), 0o600) // without it the end looks like a crash
+	}
 	cancel(ErrStopped)
 	if !served {
 		listener.Close()
 	}
 	watchers.Wait()
 	return err
+}
+
+// endedWhy says why a node whose life had this context ended.
+func endedWhy(ctx context.Context) string {
+	for _, own := range []error{errIdle, errNoLab, errLeash} {
+		if errors.Is(context.Cause(ctx), own) {
+			return own.Error()
+		}
+	}
+	return EndedOrdered // a signal, or the verb stop
 }
 
 // leash ends the node when standard input ends.
@@ -87,7 +100,7 @@ func (n *Node) watch(stop context.CancelCauseFunc) {
 		case <-tick.C:
 		}
 		if n.cfg.LabFile != "" && !sameLab(n.cfg.LabFile, n.cfg.LabID) {
-			n.end(stop, errOrder)
+			n.end(stop, errNoLab)
 			return
 		}
 		idle := time.Since(n.begun) - time.Duration(n.lastUse.Load())
