@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"netsplit/kit"
+)
+
+// Runner says how programs are executed. Both give the same run, to the byte.
+type Runner string
+
+// The runners: machine code where the platform has it, or an interpreter, some twenty times slower, which is
+// there to prove the other right.
+const (
+	Compiled    Runner = "compiler"
+	Interpreted Runner = "interpreter"
+)
+
+// pageSize is the unit of wasm memory in bytes; maxMemory is the most that any node of an engine may ask for.
+const (
+	pageSize  = 64 << 10
+	maxMemory = 1 << 30
+)
+
+// Program is a node program compiled to WebAssembly.
+type Program struct {
+	// Wasm is the module as Go's toolchain wrote it.
+	Wasm []byte
+	// Hash names the bytes: the first half of their SHA-256 in hex.
+	Hash string
+	// Built says how long the build took; 0 when it came from elsewhere.
+	Built time.Duration
+}
+
+// NewProgram takes a module's bytes.
+func NewProgram(wasm []byte) *Program {
+	sum := sha256.Sum256(wasm)
+	return &Program{Wasm: wasm, Hash: hex.EncodeToString(sum[:16])}
+}
+
+// Engine compiles programs to machine code, once for each, and is shared by all worlds of a process.
+// It is safe for concurrent use.
+type Engine struct {
+	runner  Runner
+	runtime wazero.Runtime
+	cache   wazero.CompilationCache
+	dir     string
+
+	mu      sync.Mutex
+	modules map[string]*loading
+}
+
+// loading is one program's compilation; done is closed when it is over.
+type loading struct {
+	done   chan struct{}
+	module wazero.CompiledModule
+	err    error
+}
+
+// NewEngine makes an engine. cacheDir is where machine code is kept between processes; empty for nowhere.
+// A cache that cannot be used is no error: it costs time only.
+func NewEngine(ctx context.Context, runner Runner, cacheDir string) (*Engine, error) {
+	e := &Engine{runner: runner, dir: cacheDir, modules: map[string]*loading{}}
+	var cfg wazero.RuntimeConfig
+	switch runner {
+	case Compiled, "":
+		// On a platform without machine code wazero falls back to its interpreter.
+		cfg = wazero.NewRuntimeConfig()
+		if cacheDir != "" {
+			if cache, err := wazero.NewCompilationCacheWithDir(filepath.Join(cacheDir, "code")); err == nil {
+				e.cache, cfg = cache, cfg.WithCompilationCache(cache)
+			}
+		}
+	case Interpreted:
+		cfg = wazero.NewRuntimeConfigInterpreter()
+	default:
+		return nil, &kit.Error{Op: "make engine", What: string(runner), Kind: kit.Invalid,
+			Hint: fmt.Sprintf("the runners are %q and %q", Compiled, Interpreted)}
+	}
+	cfg = cfg.WithMemoryLimitPages(maxMemory / pageSize).WithDebugInfoEnabled(false)
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, cfg)
+	if err := exportHost(ctx, e.runtime); err != nil {
+		return nil, errors.Join(&kit.Error{Op: "make engine", Kind: kit.Broken, Err: err}, e.Close(ctx))
+	}
+	return e, nil
+}
+
+// Close frees the compiled programs. No world may use the engine any more.
+func (e *Engine) Close(ctx context.Context) error {
+	err := e.runtime.Close(ctx)
+	if e.cache != nil {
+		err = errors.Join(err, e.cache.Close(ctx))
+	}
+	return err
+}
+
+// Load compiles a program, or finds it compiled. It is what makes the first world of a program slow, so a caller may
+// want to call it early and show progress.
+func (e *Engine) Load(ctx context.Context, p *Program) error {
+	_, err := e.load(ctx, p)
+	return err
+}
+
+func (e *Engine) load(ctx context.Context, p *Program) (wazero.CompiledModule, error) {
+	e.mu.Lock()
+	l := e.modules[p.Hash]
+	if l == nil {
+		l = &loading{done: make(chan struct{})}
+		e.modules[p.Hash] = l
+		e.mu.Unlock()
+		l.module, l.err = e.compile(ctx, p)
+		if l.err != nil {
+			e.mu.Lock()
+			delete(e.modules, p.Hash) // a cancelled compilation may be tried again
+			e.mu.Unlock()
+		}
+		close(l.done)
+		return l.module, l.err
+	}
+	e.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.module, l.err
+	case <-ctx.Done():
+		return nil, &kit.Error{Op: "load program", Kind: kit.Unavailable, Err: ctx.Err()}
+	}
+}
+
+func (e *Engine) compile(ctx context.Context, p *Program) (wazero.CompiledModule, error) {
+	metered, err := meter(p.Wasm)
+	if err != nil {
+		return nil, err
+	}
+	ctx = experimental.WithCompilationWorkers(ctx, 2)
+	m, err := e.runtime.CompileModule(ctx, metered)
+	if err != nil && e.cache != nil && ctx.Err() == nil {
+		// The program may be wrong, or what the cache holds of it: without the cache one knows.
+		if os.RemoveAll(filepath.Join(e.dir, "code")) == nil {
+			m, err = e.runtime.CompileModule(ctx, metered)
+		}
+	}
+	if err != nil {
+		return nil, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: err}
+	}
+	for _, f := range m.ImportedFunctions() {
+		if from, name, _ := f.Import(); from != wasiModule {
+			return nil, &kit.Error{Op: "load program", Kind: kit.Refused, What: from + "." + name,
+				Err: errors.New("the simulator has no such function"), Hint: "remove the //go:wasmimport directive"}
+		}
+	}
+	if m.ExportedFunctions()[startFunction] == nil {
+		return nil, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: errors.New("it has no main function"),
+			Hint: "build a package main for GOOS=wasip1"}
+	}
+	return m, nil
+}
+
+// CacheDir is the folder of the user's cache in which programs and machine code are kept.
+func CacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", &kit.Error{Op: "find cache folder", Kind: kit.Unavailable, Err: err, Hint: "set XDG_CACHE_HOME or HOME"}
+	}
+	return filepath.Join(dir, "netsplit", "sim"), nil
+}
+
+// trapped reports whether err is the trap of that name.
+func trapped(err error, name string) bool { return strings.Contains(err.Error(), "wasm error: "+name) }
