@@ -1,11 +1,16 @@
 package lessons_test
 
 import (
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"go.starlark.net/syntax"
 	"go.yaml.in/yaml/v3"
 
 	"netsplit/kit/lesson"
@@ -104,5 +109,41 @@ func TestEveryLessonEndsInSomethingToRun(t *testing.T) {
 		if !l.HasDiagram() {
 			t.Errorf("%s has no diagram", l.Name)
 		}
+	}
+}
+
+// TestSnippetsParse keeps typing errors out of what readers copy.
+func TestSnippetsParse(t *testing.T) {
+	dialect := &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true}
+	parsed := 0
+	for _, l := range course(t).Lessons() {
+		for _, s := range l.Snippets() {
+			var err error
+			switch s.Lang {
+			case "starlark":
+				_, err = dialect.Parse(l.File, s.Text, 0)
+			case "console":
+				for line := range strings.SplitSeq(s.Text, "\n") {
+					if typed, ok := strings.CutPrefix(line, ">>> "); ok && err == nil && !strings.HasSuffix(typed, ":") {
+						_, err = dialect.Parse(l.File, typed, 0)
+					}
+				}
+			case "go":
+				_, err = parser.ParseFile(token.NewFileSet(), l.File, "package x\n"+strings.TrimPrefix(s.Text, "package "), parser.AllErrors)
+			case "json":
+				if !json.Valid([]byte(s.Text)) {
+					err = errors.New("this is no JSON")
+				}
+			default:
+				continue
+			}
+			parsed++
+			if err != nil {
+				t.Errorf("%s:%d: %v", l.File, s.Line, err)
+			}
+		}
+	}
+	if parsed < 8 {
+		t.Errorf("only %d snippets were looked at", parsed)
 	}
 }

@@ -116,7 +116,7 @@ func LoopbackHost(hostport string) bool {
 }
 
 // stopGrace is how long open requests may take to end after the server is told to stop.
-const stopGrace = 2 * time.Second
+const stopGrace = time.Second
 
 // Serve answers requests from ln until ctx ends, and returns when all has ended. It closes ln.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {

@@ -191,3 +191,24 @@ func (p *Page) HasDiagram() bool {
 	})
 	return found
 }
+
+// Snippet is a block of code on a page.
+type Snippet struct {
+	Lang string // "starlark", "console", ...
+	Tab  string
+	Text string
+	Line int // in the page's file
+}
+
+// Snippets gives the page's blocks of code in order, quoted ones and recorded output included, so that tests
+// can prove that they parse or run.
+func (p *Page) Snippets() []Snippet {
+	var out []Snippet
+	_ = ast.Walk(p.doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		if c, ok := n.(*code); ok && entering {
+			out = append(out, Snippet{Lang: c.lang, Tab: c.tab, Text: c.text, Line: p.lineOf(c)})
+		}
+		return ast.WalkContinue, nil
+	})
+	return out
+}

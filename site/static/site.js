@@ -18,9 +18,11 @@
   function themeButton() {
     var button = document.getElementById("theme");
     if (!button) return;
-    var names = { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" };
+    var names = { auto: "Auto", light: "Light", dark: "Dark" };
     function show() {
-      button.textContent = names[root.dataset.theme || "auto"];
+      var name = names[root.dataset.theme || "auto"];
+      button.textContent = name;
+      button.setAttribute("aria-label", "Theme: " + name);
     }
     button.hidden = false;
     button.addEventListener("click", function () {
