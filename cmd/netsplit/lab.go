@@ -33,7 +33,7 @@ func newLabCmd() *cobra.Command {
 // labVerbs is what stands under "lab", in the order of the help.
 func labVerbs() []*cobra.Command {
 	return []*cobra.Command{
-		newLabUpCmd(), newLabPsCmd(), newLabDownCmd(),
+		newLabUpCmd(), newLabPsCmd(), newLabDownCmd(), newLabExportCmd(),
 	}
 }
 
@@ -309,16 +309,19 @@ func usage(cmd *cobra.Command, why string) error {
 	return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%s", why), Hint: fmt.Sprintf("%q shows how", cmd.CommandPath()+" --help")}
 }
 
+// verb is a command without the program's name, which every error begins with.
+func verb(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.CommandPath(), "netsplit ") }
+
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage(cmd, fmt.Sprintf("%s takes no arguments, not %q", cmd.CommandPath(), strings.Join(args, " ")))
+		return usage(cmd, fmt.Sprintf("%s takes no arguments, not %q", verb(cmd), strings.Join(args, " ")))
 	}
 	return nil
 }
 
 func atMostOneArg(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usage(cmd, fmt.Sprintf("%s takes one argument, not %d", cmd.CommandPath(), len(args)))
+		return usage(cmd, fmt.Sprintf("%s takes one argument, not %d", verb(cmd), len(args)))
 	}
 	return nil
 }
@@ -327,7 +330,7 @@ func atMostOneArg(cmd *cobra.Command, args []string) error {
 func oneArg(name, list string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%s needs a %s", cmd.CommandPath(), name), Hint: fmt.Sprintf("%q lists them", list)}
+			return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%s needs a %s", verb(cmd), name), Hint: fmt.Sprintf("%q lists them", list)}
 		}
 		return atMostOneArg(cmd, args)
 	}

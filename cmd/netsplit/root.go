@@ -36,7 +36,9 @@ func verbs() []*cobra.Command {
 		newReadCmd(),
 		newLabCmd(),
 		newBenchCmd(),
+		newShCmd(),
 		newNodeCmd(),
+		newScriptCmd(),
 	}, faultVerbs())
 }
 
@@ -62,6 +64,7 @@ func refuseUnknown(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := fmt.Sprintf("%q lists the commands", cmd.CommandPath()+" --help")
+	cmd.SuggestionsMinimumDistance = 2 // cobra's own default, which it sets only on its own path here
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("did you mean %q?", cmd.CommandPath()+" "+near[0])
 	}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"netsplit/kit/cluster"
+)
+
+var update = flag.Bool("update", false, "write what the commands print into the scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"netsplit": main})
+}
+
+// TestScripts plays testdata/script/*.txtar with the real program. Each script has a state folder of its own and
+// must end what it started: a process that is left fails it.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "script"),
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, ".home")
+			env.Setenv("NETSPLIT_HOME", home)
+			env.Setenv("NO_COLOR", "1")
+			env.Defer(func() {
+				labs, err := cluster.List(home)
+				if err != nil {
+					t.Error(err)
+				}
+				for _, l := range labs {
+					if _, err := cluster.Down(home, l.Name); err != nil {
+						t.Error(err)
+					}
+				}
+				for _, pid := range nodesOf(home) {
+					t.Errorf("process %d of %s is left", pid, home)
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			})
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"nodes-left": nodesLeft,
+			"kill-nodes": killNodes,
+			"eventually": eventually,
+		},
+	})
+}
+
+// nodesLeft (nodes-left N) checks how many node processes of the script run.
+func nodesLeft(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(strings.Join(args, ""))
+	if neg || err != nil {
+		ts.Fatalf("usage: nodes-left N")
+	}
+	if got := nodesOf(ts.Getenv("NETSPLIT_HOME")); len(got) != want {
+		ts.Fatalf("%d node processes are running, want %d: %v", len(got), want, got)
+	}
+}
+
+// killNodes (kill-nodes) kills every node process of the script behind its lab's back.
+func killNodes(ts *testscript.TestScript, neg bool, args []string) {
+	home := ts.Getenv("NETSPLIT_HOME")
+	for _, pid := range nodesOf(home) {
+		ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+	}
+	for deadline := time.Now().Add(5 * time.Second); len(nodesOf(home)) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("processes outlive SIGKILL")
+		}
+	}
+}
+
+// eventually (eventually PATTERN COMMAND...) repeats a netsplit command until its output contains the pattern.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: eventually TEXT COMMAND...")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		out := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		if strings.Contains(out, args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q did not appear in 10 s; at last: %v\n%s", args[0], err, out)
+		}
+	}
+}
+
+// nodesOf finds the node processes that were started with a state folder; it needs Linux's /proc, and finds none
+// elsewhere.
+func nodesOf(home string) []int {
+	var pids []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		env, err := os.ReadFile(filepath.Join(dir, "environ"))
+		if err != nil || !bytes.Contains(append([]byte{0}, env...), []byte("\x00NETSPLIT_NODE="+home)) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
