@@ -226,7 +226,7 @@ func (l *link) tryCall() {
 	case !asked && (!l.auto || l.disconnected):
 		return
 	}
-	h := hello{Purpose: purposeLink, Incarnation: l.mesh.cfg.Incarnation, Session: l.last, Addr: l.mesh.cfg.Network.Addr(), Asked: asked}
+	h := hello{Purpose: purposeLink, Incarnation: l.mesh.cfg.Incarnation, Session: l.last, Addr: l.mesh.cfg.Advertise, Asked: asked}
 	to := wire.Peer{Node: l.peer, Addr: l.addr}
 	l.call = l.attempt(func(ctx context.Context) attempted {
 		c, a, trip, err := call(ctx, l.mesh.cfg.Network, to, h)

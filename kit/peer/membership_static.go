@@ -12,4 +12,5 @@ func (static) packet(kit.NodeName, []byte) {}
 func (static) stream(c wire.Conn)          { _ = c.Close() }
 func (static) linkUp(kit.NodeName)         {}
 func (static) state(kit.NodeName) string   { return "" }
+func (static) meta(kit.NodeName) []byte    { return nil }
 func (static) stop()                       {}

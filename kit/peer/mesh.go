@@ -23,6 +23,9 @@ type Config struct {
 	// us, and nodes that gossip tells of, are known from then on too.
 	Peers []wire.Peer
 
+	Advertise string // where others reach this node; empty is Network.Addr
+	Meta      []byte // at most 512 bytes that gossip tells the others of this node, in Link.Meta
+
 	Seed        uint64        // of the spread of retries
 	Incarnation uint64        // tells this life of the node from earlier ones, and grows; 0 takes the clock
 	Tick        time.Duration // how often each end of a link says that it lives; 0 is 100 ms
@@ -107,7 +110,8 @@ type Link struct {
 	Session uint64
 	Since   time.Time // of the last Up or Down; zero when there was none
 	Reason  string    // why it is down: the last Down's reason, or the error of the last try with its hint
-	Gossip  string    // what gossip says of the node: alive, suspect, dead, left; empty when it knows nothing
+	Gossip  string    // what gossip says of the node: alive, dead, left; empty when it knows nothing
+	Meta    []byte    // what the node's Config.Meta is, as gossip told it
 }
 
 // Mesh holds the links of one node. All methods may be called from any goroutine.
@@ -131,6 +135,7 @@ type membership interface {
 	stream(c wire.Conn)                 // a stream of gossip came in
 	linkUp(peer kit.NodeName)
 	state(peer kit.NodeName) string
+	meta(peer kit.NodeName) []byte
 	stop()
 }
 
@@ -181,6 +186,9 @@ func (c Config) filled() Config {
 	if c.DialTimeout <= 0 {
 		c.DialTimeout = 5 * time.Second
 	}
+	if c.Advertise == "" {
+		c.Advertise = c.Network.Addr()
+	}
 	if c.Logf == nil {
 		c.Logf = func(string, ...any) {}
 	}
@@ -203,7 +211,7 @@ func (m *Mesh) Links() []Link {
 	var all []Link
 	for _, name := range m.Known() {
 		info := m.find(name).describe()
-		info.Gossip = m.gossip.state(name)
+		info.Gossip, info.Meta = m.gossip.state(name), m.gossip.meta(name)
 		all = append(all, info)
 	}
 	return all
@@ -258,6 +266,13 @@ func (m *Mesh) AddPeer(p wire.Peer) bool {
 		l.order(order{kind: orderAddr, addr: p.Addr})
 	}
 	return true
+}
+
+// heardOf takes what gossip tells of a node. What the node itself told us is newer while its link is up.
+func (m *Mesh) heardOf(p wire.Peer) {
+	if l := m.find(p.Node); l == nil || l.current.Load() == nil {
+		m.AddPeer(p)
+	}
 }
 
 // Connect brings the link to a node up, as Erlang's net_kernel:connect_node does, and waits for that. It also ends

@@ -136,8 +136,8 @@ func (n *TCP) Close() error {
 	n.closed = true
 	conns := n.snapshotLocked("")
 	n.mu.Unlock()
-	err := n.listener.Close()
 	n.cancel()
+	err := n.listener.Close()
 	for _, c := range conns {
 		_ = c.Close()
 	}
