@@ -121,6 +121,8 @@ var dbFunctions = []dbFunction{
 		`a.db.try_transaction(lambda tx: tx.abort("no"))`, (*DB).tryTransaction},
 	{"activity", "kind, lambda tx: ...", "Runs a lambda as the kind of activity named.", `a.db.activity("sync_dirty", lambda tx: tx.read("person", "ada"))`, (*DB).activityNamed},
 	{"begin", `["transaction"], [retries=]`, "Opens a transaction to be stepped by hand: tx.read(...), then tx.commit() or tx.abort().", "tx = a.db.begin()", (*DB).begin},
+	{"measure", "kind, operation, arguments..., [times=1000]", "Runs an operation so many times on the node itself, each as an activity of its own, and gives the nanoseconds that all took.",
+		`a.db.measure("transaction", "read", "person", "ada", times=2000)`, (*DB).measure},
 	{"foldl", "function, start, table", "Folds the rows of a table, in a transaction.", `a.db.foldl(lambda row, sum: sum + row.age, 0, "person")`, (*DB).fold},
 	{"table", "name", "The table as something to iterate over: rows for list comprehensions.", `[r.name for r in a.db.table("person") if r.age > 30]`, (*DB).tableValue},
 	{"tables", "", "The names of the tables.", "a.db.tables()", (*DB).tableNames},
@@ -301,6 +303,44 @@ func (d *DB) nameList(r *run, item string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// measure sends one operation with the number of times to run it, so that the way to the node does not count.
+func (d *DB) measure(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	usage := func(why string) error { return fmt.Errorf("measure: %s; usage: measure(kind, operation, arguments..., [times=1000])", why) }
+	times, kwargs, given := takeKeyword(kwargs, "times")
+	if !given {
+		times = starlark.MakeInt(1000)
+	}
+	n, err := starlark.AsInt32(times)
+	if err != nil || n < 1 || n > maxTimed {
+		return nil, usage(fmt.Sprintf("times is between 1 and %d", maxTimed))
+	}
+	if len(args) < 2 {
+		return nil, usage("it needs a kind of activity and an operation")
+	}
+	kind, err := tableName(args[0])
+	if err != nil || !isActivity(kind) {
+		return nil, usage(args[0].String() + " is no kind of activity")
+	}
+	op, err := tableName(args[1])
+	if err != nil {
+		return nil, usage(err.Error())
+	}
+	v := verbNamed(op)
+	if v == nil || v.via == viaVerb {
+		return nil, usage(op + " is no operation on a table")
+	}
+	c := &callArgs{r: r, db: d, verb: v, args: args[2:], kwargs: kwargs}
+	if err := c.collect(); err != nil {
+		return nil, err
+	}
+	ops := term.List{append(term.List{term.Atom(c.operation())}, c.out...)}
+	out, err := d.ask(r, door.Request{Verb: name, Args: []term.Term{term.Atom(kind), ops, term.Int(n)}})
+	if err != nil {
+		return nil, err
+	}
+	return d.answer(r, &verb{name: name}, "", out)
 }
 
 // Table is a table as an iterable: for r in a.db.table("person"). Its rows are read when the iteration

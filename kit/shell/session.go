@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -203,11 +204,12 @@ func (s *Session) predeclared() (starlark.StringDict, error) {
 		g[name] = starlark.NewBuiltin(name, s.hook(hook))
 	}
 	for _, name := range s.order {
-		if g.Has(string(name)) {
+		id := strings.ReplaceAll(string(name), "-", "_") // oam-1 is typed oam_1
+		if g.Has(id) {
 			return nil, &kit.Error{Op: "open shell", What: string(name), Kind: kit.Exists, Err: errors.New("the node has the name of a function"),
 				Hint: "name the node otherwise"}
 		}
-		g[string(name)] = s.nodes[string(name)]
+		g[id] = s.nodes[string(name)]
 	}
 	return g, nil
 }
