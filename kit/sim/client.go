@@ -168,7 +168,7 @@ func (w *World) Go(f func(ctx context.Context)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.clients++
-	x := newWaiter(nil)
+	x := &waiter{wake: make(chan struct{}, 1)}
 	w.parked = append(w.parked, x)
 	w.wakeAt(w.now, x)
 	go func() {
@@ -213,7 +213,7 @@ func (w *World) Wait() {
 
 func (w *World) join() {
 	for w.clients > 0 {
-		x := newWaiter(nil)
+		x := &waiter{wake: make(chan struct{}, 1)}
 		w.waits = append(w.waits, x)
 		w.park(x)
 	}

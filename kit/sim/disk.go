@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"netsplit/kit"
 	"netsplit/kit/simlink"
 )
 
@@ -28,12 +29,13 @@ const (
 // CrashKind says what of the un-synced changes a disc keeps when its node is killed.
 type CrashKind string
 
-// The kinds of crash. Keep is a killed process on a machine that lives on. Lose is a power cut with the worst luck.
-// Chance draws how many of the changes, in their order, got to the disc, and may tear the last append apart.
+// The kinds of crash. Keep is what kill -9 does on a machine that lives on. The others are power cuts: Lose has the
+// worst luck, Chance draws how many of the changes, in their order, got to the disc, and may tear the last append
+// apart.
 const (
-	Chance CrashKind = ""
-	Keep   CrashKind = "keep"
+	Keep   CrashKind = ""
 	Lose   CrashKind = "lose"
+	Chance CrashKind = "chance"
 )
 
 // change is one not yet synced change of a disc.
@@ -55,7 +57,9 @@ type disk struct {
 	fault   DiskFault
 }
 
-func newDisk() *disk { return &disk{durable: map[string][]byte{}, sizes: map[string]int{}} }
+func newDisk(f DiskFault) *disk {
+	return &disk{durable: map[string][]byte{}, sizes: map[string]int{}, fault: f}
+}
 
 // take applies a change that the node asks for; it gives WASI's error number.
 func (d *disk) take(f simlink.Frame) uint32 {
@@ -185,6 +189,14 @@ func (d *disk) files() []simlink.Frame {
 		all = append(all, simlink.Frame{Kind: simlink.File, Name: name, Data: d.durable[name]})
 	}
 	return all
+}
+
+func (f DiskFault) check() error {
+	if f.Slow < 0 || f.Capacity < 0 || f.Crash != Chance && f.Crash != Keep && f.Crash != Lose {
+		return &kit.Error{Op: "set disc", Kind: kit.Invalid, Err: fmt.Errorf("%v", f),
+			Hint: fmt.Sprintf("times and sizes are not negative; a crash is %q, %q or %q", Keep, Lose, Chance)}
+	}
+	return nil
 }
 
 func (f DiskFault) String() string {

@@ -33,7 +33,7 @@ type Config struct {
 	Programs map[kit.NodeName]*Program
 	Nodes    []kit.NodeName // at most MaxNodes
 	Seed     uint64         // decides everything that chance decides
-	// Cookie is the nodes' common secret, and Cookies that of single nodes, to try a wrong one.
+	// Cookie is the nodes' common secret ("netsplit"), and Cookies that of single nodes, to try a wrong one.
 	Cookie  string
 	Cookies map[kit.NodeName]string
 	// Setup is what each node finds as simlink.Start.Config; Setups overrides it for single nodes.
@@ -42,6 +42,7 @@ type Config struct {
 
 	Latency     Span          // of a frame on a healthy link; 100 µs to 1 ms
 	DiskLatency Span          // of a sync; 100 µs to 2 ms
+	Disk        DiskFault     // of every node's disc, until SetDisk
 	Budget      time.Duration // that a node may compute without waiting; 2 s
 	Memory      uint64        // bytes that a node may have; 256 MiB
 	MaxTime     time.Duration // virtual time after which the world ends; 24 h
@@ -69,6 +70,9 @@ func (c *Config) validate() error {
 	case c.Memory > maxMemory:
 		return bad(fmt.Sprintf("%d bytes for a node", c.Memory), fmt.Sprintf("the most is %d", maxMemory))
 	}
+	if err := c.Disk.check(); err != nil {
+		return err
+	}
 	c.Nodes = slices.Sorted(slices.Values(c.Nodes))
 	for i, n := range c.Nodes {
 		switch {
@@ -90,6 +94,9 @@ func (c *Config) validate() error {
 	def(&c.MaxCPU, 10*time.Minute)
 	def(&c.CallTimeout, time.Minute)
 	def(&c.BootTimeout, 30*time.Second)
+	if c.Cookie == "" {
+		c.Cookie = "netsplit"
+	}
 	if c.Memory == 0 {
 		c.Memory = 256 << 20
 	}
@@ -153,7 +160,7 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.nodes[name] = &node{world: w, name: name, module: module, disk: newDisk(), output: &tail{},
+		w.nodes[name] = &node{world: w, name: name, module: module, disk: newDisk(cfg.Disk), output: &tail{},
 			draw: newDice(cfg.Seed, "node", string(name)), timer: never, reason: Killed}
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
@@ -302,8 +309,8 @@ func (w *World) SetDisk(name kit.NodeName, f DiskFault) error {
 	if err != nil {
 		return err
 	}
-	if f.Slow < 0 || f.Capacity < 0 || f.Crash != Chance && f.Crash != Keep && f.Crash != Lose {
-		return &kit.Error{Op: "set disc of", What: string(name), Kind: kit.Invalid, Err: fmt.Errorf("%v", f)}
+	if err := f.check(); err != nil {
+		return err
 	}
 	n.disk.fault = f
 	w.note(Event{What: DiskRule, Node: name, Note: f.String()}, nil)

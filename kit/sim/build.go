@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"netsplit/kit"
+)
+
+// Limits of a build.
+const (
+	MaxProgram = 64 << 20 // bytes of a module
+	maxMessage = 32 << 10 // bytes of the compiler's messages that are kept
+)
+
+// Build compiles a main package for the simulator with the machine's Go toolchain. dir is the folder in which the go
+// command runs, pkg the package as it is named there ("." or "./cmd/node"). Unchanged sources are not
+// compiled or linked again. What the compiler says of a wrong program is the cause of a kit.Invalid error, with paths
+// relative to dir; a missing toolchain or a module that is not in the module cache is kit.Unavailable.
+//
+// The build itself runs nothing of the program's: no cgo, no generators, no other toolchain, no flags from the environment.
+func Build(ctx context.Context, dir, pkg string) (*Program, error) {
+	began := time.Now()
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, &kit.Error{Op: "build program", What: dir, Kind: kit.Invalid, Err: err}
+	}
+	out, keep, err := outputFor(dir, pkg)
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(out)
+	if err := goBuild(ctx, dir, pkg, out); err != nil {
+		return nil, err
+	}
+	wasm, err := readProgram(out)
+	if err != nil {
+		return nil, err
+	}
+	if keep != "" {
+		_ = os.Rename(out, keep) // without it the next build links again
+	}
+	p := NewProgram(wasm)
+	p.Built = time.Since(began)
+	return p, nil
+}
+
+// outputFor gives a file to build into, and the name under which to keep it, empty when there is no cache. The file
+// starts as a copy of what the last build left: the go command knows its own output again and does not link what
+// has not changed. A damaged copy is merely linked anew.
+func outputFor(dir, pkg string) (out, keep string, err error) {
+	folder := os.TempDir()
+	if cache, err := CacheDir(); err == nil {
+		builds := filepath.Join(cache, "build")
+		if err := os.MkdirAll(builds, 0o700); err == nil {
+			key := sha256.Sum256([]byte(dir + "\x00" + pkg))
+			folder, keep = builds, filepath.Join(builds, hex.EncodeToString(key[:12])+".wasm")
+		}
+	}
+	f, err := os.CreateTemp(folder, "new-*.wasm")
+	if err != nil {
+		return "", "", &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err, Hint: "make room on the disc"}
+	}
+	out = f.Name()
+	if keep != "" {
+		if old, err := os.ReadFile(keep); err == nil {
+			_, _ = f.Write(old)
+		}
+	}
+	if err := f.Close(); err != nil {
+		return "", "", &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.Join(err, os.Remove(out)), Hint: "make room on the disc"}
+	}
+	return out, keep, nil
+}
+
+func readProgram(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err == nil && info.Size() > MaxProgram {
+		return nil, &kit.Error{Op: "build program", Kind: kit.Overloaded, Err: fmt.Errorf("it has %d MiB, the limit is %d", info.Size()>>20, MaxProgram>>20),
+			Hint: "leave out what the program embeds or imports and does not need"}
+	}
+	wasm, err2 := os.ReadFile(name)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, &kit.Error{Op: "build program", Kind: kit.Unavailable, Err: err}
+	}
+	if !bytes.HasPrefix(wasm, []byte("\x00asm")) {
+		return nil, &kit.Error{Op: "build program", Kind: kit.Invalid, Err: errors.New("the package is not a program"),
+			Hint: "it needs package main and func main"}
+	}
+	return wasm, nil
+}
+
+// goBuild runs the go command, at first without the network.
+func goBuild(ctx context.Context, dir, pkg, out string) error {
+	text, err := runGo(ctx, dir, pkg, out, "GOPROXY=off")
+	if err != nil && strings.Contains(text, "GOPROXY=off") {
+		text, err = runGo(ctx, dir, pkg, out)
+	}
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: context.Cause(ctx)}
+	case errors.Is(err, exec.ErrNotFound):
+		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err, Hint: "install Go (https://go.dev/dl) and put it on the PATH"}
+	case !errors.As(err, &exit):
+		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err}
+	case strings.Contains(text, "dial tcp") || strings.Contains(text, "module lookup disabled"):
+		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New(text),
+			Hint: "a module is missing in the module cache; run go mod download once with a network"}
+	}
+	return &kit.Error{Op: "build program", Kind: kit.Invalid, Err: errors.New(text), Hint: "mend what the compiler names"}
+}
+
+// runGo gives what the go command said on stderr.
+func runGo(ctx context.Context, dir, pkg, out string, env ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "--", pkg)
+	cmd.Dir = dir
+	cmd.Env = append(cmd.Environ(), append([]string{"GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
+		"GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local", "GOEXPERIMENT="}, env...)...)
+	var said tail
+	cmd.Stderr = writer{&said}
+	cmd.Stdout = writer{&said}
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	text := strings.TrimSpace(said.String())
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + "\n[...]"
+	}
+	return text, err
+}
+
+// writer makes a tail an io.Writer.
+type writer struct{ t *tail }
+
+func (w writer) Write(b []byte) (int, error) {
+	w.t.write(b)
+	return len(b), nil
+}
