@@ -143,6 +143,12 @@ func (s *shaper) headings() {
 		if v, ok := h.AttributeString("id"); ok {
 			id = fmt.Sprintf("%s", v)
 		}
+		for _, a := range h.Attributes() {
+			if string(a.Name) != "id" {
+				s.fault(line, "a heading takes only an id: ## Title {#id}")
+				break
+			}
+		}
 		switch {
 		case h.Level == 1:
 			s.fault(line, "headings begin with ##: the title comes from the front matter")
@@ -152,6 +158,8 @@ func (s *shaper) headings() {
 			s.fault(line, "a level of headings is left out before %q", title)
 		case id == "":
 			s.fault(line, "this heading needs an id of its own: ## Title {#id}")
+		case slug(id) != id:
+			s.fault(line, "the id %q must be lower-case words joined by hyphens", id)
 		case p.anchors[id]:
 			s.fault(line, "a second heading has the id %q; give it another: ## Title {#id}", id)
 		}
