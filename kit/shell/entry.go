@@ -131,13 +131,14 @@ func Entries(src string) []Source {
 		}
 		cur.Reset()
 	}
-	n := 0
+	n, done := 0, false
 	for line := range strings.Lines(src) {
 		n++
 		text := strings.TrimRight(line, "\r\n")
 		atMargin := text != "" && text[0] != ' ' && text[0] != '\t'
-		if cur.Len() > 0 && atMargin && !continues(text) && opensBlock(cur.String()) {
+		if atMargin && (done || opensBlock(cur.String())) && !(continues(text) && startsBlock(strings.Split(cur.String(), "\n"))) {
 			flush()
+			done = false
 		}
 		if cur.Len() == 0 {
 			if strings.TrimSpace(text) == "" {
@@ -146,9 +147,7 @@ func Entries(src string) []Source {
 			first = n
 		}
 		cur.WriteString(text + "\n")
-		if !opensBlock(cur.String()) && Complete(cur.String()) {
-			flush()
-		}
+		done = !opensBlock(cur.String()) && Complete(cur.String())
 	}
 	flush()
 	return out

@@ -149,11 +149,16 @@ func (t *Task) Attr(name string) (starlark.Value, error) {
 func (t *Task) AttrNames() []string { return []string{"cancel", "done", "wait"} }
 
 func (t *Task) wait(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	timeout := int(maxDelay.Milliseconds())
+	timeout := 0
 	if err := starlark.UnpackArgs(name, args, kwargs, "timeout?", &timeout); err != nil {
 		return nil, err
 	}
 	t.waited = true
+	for timeout == 0 && !t.done { // no matter how long
+		if err := r.sleep(pollTask); err != nil {
+			return nil, err
+		}
+	}
 	ok, err := r.pollUntil(millis(timeout), func() (bool, error) { return t.done, nil })
 	switch {
 	case err != nil:
