@@ -132,7 +132,7 @@ phase work
 3-4 c1 a dirty ["dirty_read","account",{"s":"ann"}] => [{"t":["account",{"s":"ann"},90]}]
 4-5 c1 a tx_commit "t" => {"aborted":"bad","args":[1],"text":"so"}
 6-? c1 b dirty ["dirty_read","account",1] => ?
-7 note ratio {"t":[9.5,"x"]}
+7 note ratio {"t":[{"f":"9.5"},"x"]}
 `)
 	var b bytes.Buffer
 	if err := h.Write(&b); err != nil {

@@ -10,8 +10,8 @@ import (
 	"netsplit/kit/wire"
 )
 
-// counter is a world that knows what faults did to traffic; the simulator is one.
-type counter interface {
+// trafficCounter is a world that knows what faults did to traffic; the simulator is one.
+type trafficCounter interface {
 	Counts(from kit.NodeName) []wire.Counts
 }
 
@@ -27,7 +27,7 @@ func (w *World) takeTraffic(ctx context.Context) {
 
 func (w *World) stopped(ctx context.Context, from kit.NodeName) map[kit.NodeName]uint64 {
 	sums := map[kit.NodeName]uint64{}
-	if c, ok := w.World.(counter); ok {
+	if c, ok := w.World.(trafficCounter); ok {
 		for _, counts := range c.Counts(from) {
 			sums[counts.Peer] = counts.Held + counts.Dropped + counts.Refused + counts.Lost
 		}

@@ -1,0 +1,92 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"netsplit/kit"
+	"netsplit/kit/cluster"
+	"netsplit/kit/shell"
+	"netsplit/kit/sim"
+	"netsplit/kit/world"
+)
+
+// System is the real Env: node processes, script children, the Go toolchain and the simulator of this machine. What
+// is costly is made on first use; Close releases it.
+type System struct {
+	mu     sync.Mutex
+	engine *sim.Engine
+}
+
+// Env gives the functions that grading needs.
+func (s *System) Env() Env {
+	return Env{Cluster: startCluster, Script: runScript, Build: s.build, Simulate: s.simulate, Test: s.test}
+}
+
+// Close releases the simulator.
+func (s *System) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine.Close(context.Background())
+}
+
+// startCluster starts node processes that end with this process at the latest.
+func startCluster(ctx context.Context, lab string, nodes []kit.NodeName) (world.World, error) {
+	name := lab
+	if most := cluster.MaxLabName - len("-12345678"); len(name) > most {
+		name = name[:most]
+	}
+	return cluster.Up(ctx, cluster.Spec{Lab: name, Nodes: nodes, Temporary: true, Who: "grader"})
+}
+
+// runScript replays a script in a child process. A broken child is our fault, everything else the script's.
+func runScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, error) {
+	res := shell.RunIsolated(ctx, ScriptFile, src, shell.Options{World: o.World, Lab: o.Lab, Data: o.Data, Hooks: o.Hooks,
+		Out: o.Out, Limits: shell.Limits{Wall: o.Wall}})
+	if res.Err != nil && kit.KindOf(res.Err) == kit.Broken {
+		return ScriptReport{}, res.Err
+	}
+	if ctx.Err() != nil {
+		return ScriptReport{}, context.Cause(ctx)
+	}
+	return ScriptReport{Answers: res.Answers, Err: res.Err}, nil
+}
+
+// load gives the engine with a program compiled to machine code.
+func (s *System) load(ctx context.Context, p *sim.Program) (*sim.Engine, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.engine == nil {
+		dir, err := sim.CacheDir()
+		if err != nil {
+			dir = "" // slower, no more
+		}
+		if s.engine, err = sim.NewEngine(context.WithoutCancel(ctx), sim.Compiled, dir); err != nil {
+			return nil, err
+		}
+	}
+	return s.engine, s.engine.Load(ctx, p)
+}
+
+// simulate starts a simulated cluster. A program whose nodes do not come up is no error: it is a simulation in
+// which every node has died.
+func (s *System) simulate(ctx context.Context, p Program, o SimRun) (Simulation, error) {
+	program := p.(*sim.Program)
+	engine, err := s.load(ctx, program)
+	if err != nil {
+		return nil, err
+	}
+	w, err := sim.New(ctx, sim.Config{Engine: engine, Program: program, Nodes: o.Nodes, Seed: o.Seed})
+	var e *kit.Error
+	if errors.As(err, &e) && ctx.Err() == nil && (e.Kind == kit.Invalid || e.Kind == kit.Unavailable) {
+		return stillborn{nodes: o.Nodes, why: e}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return simulation{w}, nil
+}
