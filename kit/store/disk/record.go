@@ -1,0 +1,205 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"netsplit/kit"
+	"netsplit/kit/term"
+)
+
+// A segment of the log is a header and records. A record is
+//
+//	a7 4e | kind | 0 | length of the body, 4 bytes | LSN, 8 bytes | CRC, 4 bytes | body
+//
+// The checksum (CRC-32C) covers all but itself. The two first bytes let a reader look for records behind a damaged
+// place, to tell damage from an unfinished end.
+const (
+	segmentMagic  = "NSPLLOG1"
+	segmentHeader = len(segmentMagic) + 8 + 4 // magic, first LSN, CRC
+	recordHeader  = 20
+	recordMagic0  = 0xa7
+	recordMagic1  = 0x4e
+)
+
+// recordKind says what a record is.
+type recordKind byte
+
+const (
+	batchRecord recordKind = iota + 1 // body: changes
+	markRecord                        // LSN: everything up to it has been synced
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendRecord appends a record whose body is made by body.
+func appendRecord(dst []byte, kind recordKind, lsn LSN, body func([]byte) []byte) []byte {
+	at := len(dst)
+	dst = append(dst, recordMagic0, recordMagic1, byte(kind), 0)
+	dst = append(dst, make([]byte, recordHeader-4)...)
+	if body != nil {
+		dst = body(dst)
+	}
+	binary.LittleEndian.PutUint32(dst[at+4:], uint32(len(dst)-at-recordHeader))
+	binary.LittleEndian.PutUint64(dst[at+8:], uint64(lsn))
+	binary.LittleEndian.PutUint32(dst[at+16:], recordSum(dst[at:]))
+	return dst
+}
+
+func recordSum(rec []byte) uint32 {
+	return crc32.Update(crc32.Checksum(rec[:16], castagnoli), castagnoli, rec[recordHeader:])
+}
+
+// record is one record as it was read.
+type record struct {
+	kind recordKind
+	lsn  LSN
+	body []byte
+	size int
+}
+
+// readRecord reads the record at the start of b; false when there is no whole, undamaged one.
+func readRecord(b []byte) (record, bool) {
+	if len(b) < recordHeader || b[0] != recordMagic0 || b[1] != recordMagic1 || b[3] != 0 {
+		return record{}, false
+	}
+	n := int(binary.LittleEndian.Uint32(b[4:]))
+	if n > MaxBatch || n > len(b)-recordHeader {
+		return record{}, false
+	}
+	r := record{kind: recordKind(b[2]), lsn: LSN(binary.LittleEndian.Uint64(b[8:])), body: b[recordHeader : recordHeader+n], size: recordHeader + n}
+	return r, recordSum(b[:r.size]) == binary.LittleEndian.Uint32(b[16:])
+}
+
+func segmentStart(first LSN) []byte {
+	b := binary.LittleEndian.AppendUint64([]byte(segmentMagic), uint64(first))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+func readSegmentStart(b []byte) (LSN, bool) {
+	if len(b) < segmentHeader || !bytes.HasPrefix(b, []byte(segmentMagic)) {
+		return 0, false
+	}
+	sum := crc32.Checksum(b[:segmentHeader-4], castagnoli)
+	return LSN(binary.LittleEndian.Uint64(b[len(segmentMagic):])), sum == binary.LittleEndian.Uint32(b[segmentHeader-4:])
+}
+
+// appendBatch appends the body of a batch record.
+func appendBatch(dst []byte, batch []Change) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(batch)))
+	for _, c := range batch {
+		dst = append(dst, byte(c.Op))
+		switch c.Op {
+		case SetMeta:
+			dst = term.Append(term.Append(dst, c.Key), c.Value)
+		case DelMeta:
+			dst = term.Append(dst, c.Key)
+		default:
+			dst = binary.AppendUvarint(dst, uint64(len(c.Table)))
+			dst = append(dst, c.Table...)
+			switch c.Op {
+			case Put, Delete, DeleteObject:
+				dst = term.Append(dst, c.Value)
+			case Create:
+				only := byte(0)
+				if c.Only {
+					only = 1
+				}
+				dst = append(dst, byte(c.Type), only)
+			}
+		}
+	}
+	return dst
+}
+
+var errBatch = errors.New("a damaged batch")
+
+// readBatch reads the body of a batch record. Its checksum was right, so an error means a wrong program wrote it.
+func readBatch(body []byte) ([]Change, error) {
+	n, w := binary.Uvarint(body)
+	if w <= 0 || n > uint64(len(body)) {
+		return nil, errBatch
+	}
+	body = body[w:]
+	batch := make([]Change, n)
+	for i := range batch {
+		var err error
+		if body, err = readChange(body, &batch[i]); err != nil {
+			return nil, err
+		}
+	}
+	if len(body) > 0 {
+		return nil, errBatch
+	}
+	return batch, nil
+}
+
+func readChange(b []byte, c *Change) (rest []byte, err error) {
+	if len(b) == 0 {
+		return nil, errBatch
+	}
+	c.Op, b = Op(b[0]), b[1:]
+	if c.Op == SetMeta || c.Op == DelMeta {
+		if c.Key, b, err = term.Decode(b); err == nil && c.Op == SetMeta {
+			c.Value, b, err = term.Decode(b)
+		}
+		return b, err
+	}
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > uint64(len(b)-w) {
+		return nil, errBatch
+	}
+	c.Table, b = string(b[w:w+int(n)]), b[w+int(n):]
+	switch c.Op {
+	case Put, Delete, DeleteObject:
+		c.Value, b, err = term.Decode(b)
+	case Create:
+		if len(b) < 2 {
+			return nil, errBatch
+		}
+		c.Type, c.Only, b = Type(b[0]), b[1] == 1, b[2:]
+	case Clear, Drop:
+	default:
+		return nil, errBatch
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, c.check()
+}
+
+// check reports a change that cannot be meant.
+func (c *Change) check() error {
+	bad := ""
+	switch c.Op {
+	case Put, DeleteObject:
+		if row, ok := c.Value.(term.Tuple); !ok || len(row) < 2 {
+			bad = "a record is a tuple of at least two elements"
+		}
+	case Delete:
+		if c.Value == nil {
+			bad = "no key"
+		}
+	case SetMeta, DelMeta:
+		if c.Key == nil || c.Op == SetMeta && c.Value == nil {
+			bad = "no named value"
+		}
+	case Create:
+		if c.Type < Set || c.Type > Bag {
+			bad = "no such type of table"
+		}
+	case Clear, Drop:
+	default:
+		bad = "no such change"
+	}
+	if bad == "" && c.Op != SetMeta && c.Op != DelMeta && (c.Table == "" || len(c.Table) > 4*term.MaxAtom) {
+		bad = "no table name"
+	}
+	if bad == "" {
+		return nil
+	}
+	return &kit.Error{Op: "log change", Kind: kit.Invalid, What: fmt.Sprintf("of table %q", c.Table), Err: errors.New(bad)}
+}
