@@ -44,16 +44,18 @@ func newLabUpCmd() *cobra.Command {
 		Use:   "up LAB|DIR",
 		Short: "Start a lab's nodes on this machine",
 		Long: "Starts the nodes of a lab as processes of their own that run on after this command, and returns when\n" +
-			"each of them sees all others and the lab's tables are there. DIR is a workspace made by \"lab start\".",
-		Example: "  netsplit lab up dirty-reads\n  netsplit lab up ./my-work --nodes 5",
+			"each of them sees all others and the lab's tables are there. DIR is a workspace made by \"lab start\". The name\n" +
+			"\"playground\" stands for a cluster without a task; further ones are \"playground-2\" and so on.",
+		Example: "  netsplit lab up dirty-reads\n  netsplit lab up ./my-work\n  netsplit lab up playground --nodes 5",
 		Args:    oneArg("LAB", "netsplit lab list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := labSpec(cmd.Context(), args[0], nodes)
+			spec, err := labSpec(cmd.Context(), args[0], nodes, cmd.Flags().Changed("nodes"))
 			if err != nil {
 				return err
 			}
 			return labUp(cmd, spec, asJSON)
 		},
+		ValidArgsFunction: completeUp,
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 0, "how many nodes (default: what the lab says, else 3)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the nodes as JSON, as \"lab ps --json\" does")
@@ -296,6 +298,19 @@ func completeLabs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDi
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeUp offers the labs that can be started, and folders.
+func completeUp(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	names := []string{playground}
+	c, err := catalog()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	for _, l := range c.All() {
+		names = append(names, l.Slug)
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
 // printJSON prints one value, indented, as --json of every verb does.
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
@@ -337,4 +352,6 @@ func oneArg(name, list string) cobra.PositionalArgs {
 }
 
 // openLab opens the lab that --lab names, or the only one that runs.
-func openLab(_ context.Context, lab string) (*cluster.Cluster, error) { return cluster.Open("", lab, "cli") }
+func openLab(_ context.Context, lab string) (*cluster.Cluster, error) {
+	return cluster.Open("", lab, "cli")
+}

@@ -2,17 +2,128 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 
 	"netsplit/kit"
 	"netsplit/kit/cluster"
+	"netsplit/kit/lab"
+	"netsplit/kit/shell"
 )
 
-// labSpec turns the argument of "lab up" into the cluster to start.
-func labSpec(_ context.Context, lab string, nodes int) (cluster.Spec, error) {
-	if nodes < 0 || nodes > cluster.MaxNodes {
+// playground is a cluster without a task, for "lab up"; "playground-2" and so on are further ones.
+const playground = "playground"
+
+// maxCompilerText bounds what of the compiler's output an error shows.
+const maxCompilerText = 8 << 10
+
+// labSpec turns the argument of "lab up" into the cluster to start: the name of a lab, a workspace's folder, or the
+// playground.
+func labSpec(ctx context.Context, arg string, nodes int, nodesGiven bool) (cluster.Spec, error) {
+	if nodesGiven && (nodes < 1 || nodes > cluster.MaxNodes) {
 		return cluster.Spec{}, &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d nodes cannot be started", nodes),
 			Hint: fmt.Sprintf("--nodes takes 1 to %d", cluster.MaxNodes)}
 	}
-	return cluster.Spec{Lab: lab, Nodes: cluster.Letters(nodes)}, nil
+	if arg == playground || strings.HasPrefix(arg, playground+"-") {
+		return cluster.Spec{Lab: arg, Nodes: cluster.Letters(nodes), StartStore: false}, nil
+	}
+	c, err := catalog()
+	if err != nil {
+		return cluster.Spec{}, err
+	}
+	l, dir, err := labAndFolder(c, arg)
+	if err != nil {
+		return cluster.Spec{}, err
+	}
+	spec := cluster.Spec{Lab: l.Slug, Nodes: l.NodeNames(), Dir: dir, Who: "lab", Setup: func(ctx context.Context, c *cluster.Cluster) error {
+		return prepare(ctx, c, l)
+	}}
+	if nodesGiven {
+		if least := len(spec.Nodes); nodes < least {
+			return cluster.Spec{}, &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("lab %s needs at least %d nodes", l.Slug, least)}
+		}
+		spec.Nodes = cluster.Letters(nodes)
+	}
+	if l.Manifest.Kind == lab.Code {
+		spec.Program, err = compileProgram(ctx, l, dir)
+	}
+	return spec, err
+}
+
+// labAndFolder finds the lab and the student's folder for it; a script lab can be started without one.
+func labAndFolder(c lab.Catalog, arg string) (*lab.Lab, string, error) {
+	if strings.ContainsAny(arg, `/\`) || arg == "." || arg == ".." {
+		dir, m, err := lab.FindWorkspace(arg)
+		t, err := labTarget(c, dir, m, err)
+		return t.lab, t.dir, err
+	}
+	l, err := c.Find(arg)
+	if err != nil {
+		if dir, m, wsErr := lab.FindWorkspace(arg); wsErr == nil && dir != "" { // a folder's name, without a slash
+			t, err := labTarget(c, dir, m, nil)
+			return t.lab, t.dir, err
+		}
+		return nil, "", err
+	}
+	dir, err := workspaceOf(l)
+	if err != nil && l.Manifest.Kind == lab.Code {
+		return nil, "", err
+	}
+	if dir != "" {
+		if abs, err := filepath.Abs(dir); err == nil {
+			dir = abs
+		}
+	}
+	return l, dir, nil
+}
+
+// prepare makes the lab's tables and data on a fresh cluster, and leaves the data in the journal for the shell.
+func prepare(ctx context.Context, c *cluster.Cluster, l *lab.Lab) error {
+	seed := rand.Uint64()
+	data, err := shell.EncodeData(l.Scenarios[0].New(seed).Data)
+	if err != nil {
+		return err
+	}
+	c.Journal(shell.JournalData, fmt.Sprintf("data of %s, seed %d", l.Slug, seed), data)
+	return l.Prepare(ctx, lab.Record(c), seed)
+}
+
+// compileProgram builds the student's program for this machine, with the student's own go.mod, outside the workspace.
+func compileProgram(ctx context.Context, l *lab.Lab, dir string) ([]string, error) {
+	home, err := cluster.Home()
+	if err != nil {
+		return nil, err
+	}
+	labs, err := cluster.List(home)
+	if err != nil {
+		return nil, err
+	}
+	for _, up := range labs {
+		if up.Name == l.Slug && !up.Stale { // its program must stay for restarts
+			return nil, &kit.Error{Op: "start lab", What: l.Slug, Kind: kit.Exists, Err: errors.New("it is running already"),
+				Hint: fmt.Sprintf("\"netsplit lab down %s\" ends it", l.Slug)}
+		}
+	}
+	folder := filepath.Join(home, "programs")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, &kit.Error{Op: "make folder for the program", Kind: kit.Broken, Err: err}
+	}
+	program := filepath.Join(folder, l.Slug)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return []string{program}, nil
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, &kit.Error{Op: "compile your program", Kind: kit.Unavailable, Err: err, Hint: "install Go from https://go.dev/dl and put it on the PATH"}
+	}
+	text := strings.TrimSpace(string(out[:min(len(out), maxCompilerText)]))
+	return nil, &kit.Error{Op: "compile your program", What: "in " + dir, Kind: kit.Invalid, Err: fmt.Errorf("%w\n%s", err, text),
+		Hint: "mend what the compiler names, then start the lab again"}
 }
