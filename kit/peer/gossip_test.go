@@ -26,20 +26,6 @@ func waitFor(t *testing.T, limit time.Duration, what string, ok func() bool) tim
 	return time.Since(start)
 }
 
-func seesAll(meshes []*Mesh, gossip bool) bool {
-	for _, m := range meshes {
-		if len(m.Up()) != len(meshes)-1 {
-			return false
-		}
-		for _, l := range m.Links() {
-			if gossip && l.Gossip != "alive" {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // startChain starts nodes each of which knows only the first one.
 func startChain(t *testing.T, count int, listen func(name kit.NodeName) wire.Network) []*Mesh {
 	t.Helper()
