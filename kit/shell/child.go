@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -52,6 +54,25 @@ func ScriptMain(args []string, in io.Reader, out io.Writer) int {
 
 // minMemory is less than what Go needs to start.
 const minMemory = 64 << 20
+
+// memoryWatch is what the child says when watchMemory ends it.
+const memoryWatch = "netsplit: memory limit"
+
+// watchMemory ends the process when its heap is larger than limit: one huge allocation may pass the limit for a
+// moment.
+func watchMemory(limit int64) {
+	const every = 20 * time.Millisecond
+	go func() { // ends with the process
+		var m runtime.MemStats
+		for range time.Tick(every) {
+			runtime.ReadMemStats(&m)
+			if m.HeapAlloc > uint64(limit) {
+				fmt.Fprintln(os.Stderr, memoryWatch)
+				os.Exit(2)
+			}
+		}
+	}()
+}
 
 func (p *parent) runScript(ctx context.Context, order *startOrder) Result {
 	opts := Options{World: p, Lab: order.Lab, Client: order.Client, Width: order.Width, Limits: order.Limits, Out: printer{p},

@@ -307,7 +307,9 @@ func (d *DB) nameList(r *run, item string) ([]string, error) {
 
 // measure sends one operation with the number of times to run it, so that the way to the node does not count.
 func (d *DB) measure(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	usage := func(why string) error { return fmt.Errorf("measure: %s; usage: measure(kind, operation, arguments..., [times=1000])", why) }
+	usage := func(why string) error {
+		return fmt.Errorf("measure: %s; usage: measure(kind, operation, arguments..., [times=1000])", why)
+	}
 	times, kwargs, given := takeKeyword(kwargs, "times")
 	if !given {
 		times = starlark.MakeInt(1000)

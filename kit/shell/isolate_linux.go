@@ -1,3 +1,5 @@
+//go:build !race
+
 package shell
 
 import (
@@ -19,11 +21,10 @@ func isolateProcess(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }
 
-// memoryWatch is what the child says when the watch of other systems ends it.
-const memoryWatch = "netsplit: memory limit"
-
-// limitMemory bounds the process's data segment, which Go's heap is part of; core dumps and new files are off.
+// limitMemory bounds the process's data segment, which Go's heap is part of; core dumps and new files are off. The
+// watch comes first as a rule, and says what happened in fewer words than a runtime that finds no memory.
 func limitMemory(limit int64) {
+	watchMemory(limit * 3 / 4)
 	for _, l := range []struct {
 		what int
 		max  uint64
