@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 
 	"netsplit/kit/term"
 )
@@ -20,9 +21,7 @@ import (
 // image is one table as it was at a batch of the log. Implementations: bbolt (real nodes), a plain file (the
 // simulator, tests). Keys are those of imageKey; the rows of one key lie together.
 type image interface {
-	// applied is the last batch whose changes are in the image.
-	applied() LSN
-	// apply brings changes in, durably and all or nothing, except those of batches up to applied.
+	// apply brings changes in, durably and all or nothing, except those of batches that are in it. One caller at once.
 	apply(changes []pending, upto LSN) error
 	// each gives the rows of every key. They share no memory with the image.
 	each(f func(rows []term.Tuple) error) error
@@ -261,11 +260,13 @@ const plainMagic = "NSPLIMG1"
 
 // plainImage is an image held in memory.
 type plainImage struct {
-	p    plainImager
-	t    identity
-	at   LSN
+	p  plainImager
+	t  identity
+	mu sync.Mutex // guards the fields below; rows and keys themselves never change
+	at LSN
+	n  int
+
 	rows map[string][]term.Tuple
-	n    int
 	keys []string // sorted; nil when not known
 }
 
@@ -338,9 +339,13 @@ func appendBytes(dst, b []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
-func (im *plainImage) applied() LSN { return im.at }
-func (im *plainImage) count() int   { return im.n }
 func (im *plainImage) close() error { return nil }
+
+func (im *plainImage) count() int {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	return im.n
+}
 
 func (im *plainImage) apply(changes []pending, upto LSN) error {
 	k := gather(im.t.typ, changes, im.at)
@@ -360,30 +365,40 @@ func (im *plainImage) apply(changes []pending, upto LSN) error {
 	if err := im.write(rows, n, upto); err != nil {
 		return err
 	}
+	im.mu.Lock()
+	defer im.mu.Unlock()
 	im.rows, im.n, im.at, im.keys = rows, n, upto, nil
 	return nil
 }
 
-func (im *plainImage) sorted() []string {
+// sorted gives the rows and their keys in order, as they are now.
+func (im *plainImage) sorted() (map[string][]term.Tuple, []string) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
 	if im.keys == nil {
 		im.keys = slices.Sorted(maps.Keys(im.rows))
 	}
-	return im.keys
+	return im.rows, im.keys
 }
 
 func (im *plainImage) each(f func([]term.Tuple) error) error {
-	for _, k := range im.sorted() {
-		if err := f(im.rows[k]); err != nil {
+	rows, keys := im.sorted()
+	for _, k := range keys {
+		if err := f(rows[k]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (im *plainImage) get(key []byte) ([]term.Tuple, error) { return im.rows[string(key)], nil }
+func (im *plainImage) get(key []byte) ([]term.Tuple, error) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	return im.rows[string(key)], nil
+}
 
 func (im *plainImage) next(key []byte) ([]term.Tuple, error) {
-	keys := im.sorted()
+	rows, keys := im.sorted()
 	i, found := slices.BinarySearch(keys, string(key))
 	if found {
 		i++
@@ -391,5 +406,5 @@ func (im *plainImage) next(key []byte) ([]term.Tuple, error) {
 	if i == len(keys) {
 		return nil, nil
 	}
-	return im.rows[keys[i]], nil
+	return rows[keys[i]], nil
 }

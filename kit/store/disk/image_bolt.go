@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -67,8 +68,8 @@ type boltImage struct {
 	name string
 	t    identity
 	db   *bbolt.DB
-	at   LSN
-	n    int
+	at   LSN // for whoever applies
+	n    atomic.Int64
 }
 
 func (p boltImager) open(t identity) (image, error) {
@@ -111,19 +112,19 @@ func (im *boltImage) readIdentity() error {
 		if about == nil || rows == nil {
 			return corrupt(im.name, "it has no identity record", "")
 		}
-		var err error
-		im.at, im.n, err = im.t.readIdentity(im.name, about.Get(boltID))
+		at, n, err := im.t.readIdentity(im.name, about.Get(boltID))
+		im.at = at
+		im.n.Store(int64(n))
 		return err
 	})
 }
 
-func (im *boltImage) applied() LSN { return im.at }
-func (im *boltImage) count() int   { return im.n }
+func (im *boltImage) count() int   { return int(im.n.Load()) }
 func (im *boltImage) close() error { return guard(im.name, im.db.Close) }
 
 func (im *boltImage) apply(changes []pending, upto LSN) error {
 	k := gather(im.t.typ, changes, im.at)
-	n := im.n
+	n := im.count()
 	err := guard(im.name, func() error {
 		return im.db.Update(func(tx *bbolt.Tx) error {
 			if k.clear {
@@ -149,7 +150,8 @@ func (im *boltImage) apply(changes []pending, upto LSN) error {
 	if err != nil {
 		return ioError("dump into", im.name, err)
 	}
-	im.at, im.n = upto, n
+	im.at = upto
+	im.n.Store(int64(n))
 	return nil
 }
 
@@ -279,7 +281,7 @@ func buildBolt(path string, im *boltImage, rows iter.Seq[term.Tuple]) (err error
 		return err
 	}
 	err = im.db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(boltAbout).Put(boltID, term.Append(nil, im.t.term(im.at, im.n)))
+		return tx.Bucket(boltAbout).Put(boltID, term.Append(nil, im.t.term(im.at, im.count())))
 	})
 	if err != nil {
 		return err
@@ -297,7 +299,7 @@ func (im *boltImage) buildPart(part []pending) error {
 			if err != nil {
 				return err
 			}
-			im.n += more
+			im.n.Add(int64(more))
 		}
 		return nil
 	})
