@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"strings"
 	"time"
@@ -32,8 +33,8 @@ const never = time.Duration(math.MaxInt64)
 // exitDropped is the exit code with which the host unwinds a guest that is killed or has forged a frame.
 const exitDropped = 200
 
-// guest is one boot of a node: an instance of its program, and the line between the two. The program runs on a
-// goroutine of its own, but only while the world waits for it in run.
+// guest is one boot of a node: an instance of its program, and the line between the two. The program is a
+// coroutine of the world: it runs inside run until it has nothing to do.
 type guest struct {
 	handle func(f simlink.Frame) uint32 // a frame from the guest; the result is WASI's error number
 	output *tail                        // stdout and stderr
@@ -48,8 +49,9 @@ type guest struct {
 	memPeak  uint64
 	broken   error // the frame that could not be read
 
-	resume chan bool // the world's word: true to go on, false to unwind
-	idle   chan struct{}
+	idle   func(struct{}) bool // from inside: hand control back; false is the word to unwind
+	resume func() (struct{}, bool)
+	unwind func()
 	ended  bool
 	err    error // how the program ended
 }
@@ -79,20 +81,16 @@ type launch struct {
 
 // newGuest prepares an instance; it begins with the first run.
 func newGuest(l launch, handle func(simlink.Frame) uint32, output *tail) *guest {
-	g := &guest{handle: handle, output: output, deadline: never, resume: make(chan bool), idle: make(chan struct{})}
-	go g.main(l)
+	g := &guest{handle: handle, output: output, deadline: never}
+	g.resume, g.unwind = iter.Pull(func(idle func(struct{}) bool) {
+		g.idle = idle
+		g.main(l)
+	})
 	return g
 }
 
-// main is the guest's goroutine: it hands control back through idle, for the last time when the program ended.
+// main is the guest's life.
 func (g *guest) main(l launch) {
-	defer func() {
-		g.ended = true
-		g.idle <- struct{}{}
-	}()
-	if !<-g.resume {
-		return
-	}
 	ctx := context.WithValue(context.Background(), guestKey{}, g)
 	ctx = experimental.WithMemoryAllocator(ctx, memoryFor(l.memory, &g.memFull, &g.memPeak))
 	cfg := wazero.NewModuleConfig().WithName("").WithArgs(l.name).WithStartFunctions().
@@ -132,8 +130,9 @@ func (g *guest) run(now time.Duration, steps int64) time.Duration {
 	if g.fuel != nil {
 		g.fuel.Set(uint64(steps))
 	}
-	g.resume <- true
-	<-g.idle
+	if _, idle := g.resume(); !idle {
+		g.ended = true
+	}
 	return g.now()
 }
 
@@ -144,11 +143,8 @@ func (g *guest) due(now time.Duration) bool {
 
 // drop ends the guest, which is idle, and waits until nothing of it is left.
 func (g *guest) drop() {
-	if !g.ended {
-		g.resume <- false
-		<-g.idle
-	}
-	g.inbox = nil
+	g.unwind()
+	g.ended, g.inbox = true, nil
 }
 
 // wait is the guest's side of run: it returns when there is something to do.
@@ -162,8 +158,7 @@ func (g *guest) wait(w waiting) {
 		return
 	}
 	g.reads = w.read
-	g.idle <- struct{}{}
-	if !<-g.resume {
+	if !g.idle(struct{}{}) {
 		panic(wasys.NewExitError(exitDropped))
 	}
 }
@@ -246,7 +241,7 @@ func (g *guest) why() (Reason, string) {
 		return Exited, "the program's main function returned"
 	case trapped(g.err, "unreachable") && g.fuel != nil && int64(g.fuel.Get()) < 0:
 		return Spinning, fmt.Sprintf("the node computed for %v without waiting for anything", time.Duration(g.allow)*Step)
-	case trapped(g.err, "stack overflow"):
+	case strings.Contains(g.err.Error(), "stack overflow"):
 		return StackFull, "a recursion went too deep"
 	}
 	first, _, _ := strings.Cut(g.err.Error(), "\n")

@@ -43,7 +43,7 @@ type Config struct {
 	Latency     Span          // of a frame on a healthy link; 100 µs to 1 ms
 	DiskLatency Span          // of a sync; 100 µs to 2 ms
 	Disk        DiskFault     // of every node's disc, until SetDisk
-	Budget      time.Duration // that a node may compute without waiting; 2 s
+	Budget      time.Duration // that a node may compute without waiting; 1 s
 	Memory      uint64        // bytes that a node may have; 256 MiB
 	MaxTime     time.Duration // virtual time after which the world ends; 24 h
 	MaxCPU      time.Duration // that all nodes together may compute; 10 min
@@ -89,7 +89,7 @@ func (c *Config) validate() error {
 			*d = value
 		}
 	}
-	def(&c.Budget, 2*time.Second)
+	def(&c.Budget, time.Second)
 	def(&c.MaxTime, 24*time.Hour)
 	def(&c.MaxCPU, 10*time.Minute)
 	def(&c.CallTimeout, time.Minute)
