@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,17 +30,26 @@ const (
 //
 // The build itself runs nothing of the program's: no cgo, no generators, no other toolchain, no flags from the environment.
 func Build(ctx context.Context, dir, pkg string) (*Program, error) {
+	return build(ctx, dir, pkg, "build")
+}
+
+// BuildTest compiles a package's tests instead, as "go test -c" does; Exec runs them.
+func BuildTest(ctx context.Context, dir, pkg string) (*Program, error) {
+	return build(ctx, dir, pkg, "test", "-c")
+}
+
+func build(ctx context.Context, dir, pkg string, verb ...string) (*Program, error) {
 	began := time.Now()
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, &kit.Error{Op: "build program", What: dir, Kind: kit.Invalid, Err: err}
 	}
-	out, keep, err := outputFor(dir, pkg)
+	out, keep, err := outputFor(dir, strings.Join(append(verb, pkg), " "))
 	if err != nil {
 		return nil, err
 	}
 	defer os.Remove(out)
-	if err := goBuild(ctx, dir, pkg, out); err != nil {
+	if err := goBuild(ctx, dir, pkg, out, verb); err != nil {
 		return nil, err
 	}
 	wasm, err := readProgram(out)
@@ -100,10 +110,10 @@ func readProgram(name string) ([]byte, error) {
 }
 
 // goBuild runs the go command, at first without the network.
-func goBuild(ctx context.Context, dir, pkg, out string) error {
-	text, err := runGo(ctx, dir, pkg, out, "GOPROXY=off")
+func goBuild(ctx context.Context, dir, pkg, out string, verb []string) error {
+	text, err := runGo(ctx, dir, pkg, out, verb, "GOPROXY=off")
 	if err != nil && strings.Contains(text, "GOPROXY=off") {
-		text, err = runGo(ctx, dir, pkg, out)
+		text, err = runGo(ctx, dir, pkg, out, verb)
 	}
 	var exit *exec.ExitError
 	switch {
@@ -123,8 +133,9 @@ func goBuild(ctx context.Context, dir, pkg, out string) error {
 }
 
 // runGo gives what the go command said on stderr.
-func runGo(ctx context.Context, dir, pkg, out string, env ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "--", pkg)
+func runGo(ctx context.Context, dir, pkg, out string, verb []string, env ...string) (string, error) {
+	args := slices.Concat(verb, []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "--", pkg})
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Environ(), append([]string{"GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
 		"GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local", "GOEXPERIMENT="}, env...)...)
