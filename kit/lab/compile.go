@@ -4,26 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"netsplit/kit"
+	"netsplit/kit/sim"
 	"netsplit/kit/source"
 )
 
 // module writes a program as a module of our own making: the submission's Go files beside our go.mod and go.sum,
-// built against the kit that this binary carries. What a submission says about modules is never read.
-func module(src Source) (dir string, cleanup func(), err error) {
+// built against the kit that this binary carries. What a submission says about modules is never read. The
+// folder's name follows from the content, so that the same program is compiled once.
+func module(src Source) (dir string, err error) {
 	kitAt, err := unpackKit()
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	dir, err = os.MkdirTemp("", "netsplit-build-")
-	if err != nil {
-		return "", nil, &kit.Error{Op: "make build folder", Kind: kit.Broken, Err: err}
-	}
-	cleanup = func() { _ = os.RemoveAll(dir) } // in the temporary folder; nothing depends on it
-	files := map[string][]byte{}
+	files := source.Tree{}
 	for name, text := range src.Files {
 		files[name] = text
 	}
@@ -31,13 +32,7 @@ func module(src Source) (dir string, cleanup func(), err error) {
 		files[name] = text
 	}
 	files["go.mod"], files["go.sum"] = source.Module(src.Module, kitAt)
-	for name, text := range files {
-		if err := writeNew(dir, name, text); err != nil {
-			cleanup()
-			return "", nil, err
-		}
-	}
-	return dir, cleanup, nil
+	return unpack("work", src.Module+"-"+files.Hash(), files)
 }
 
 // unpackKit puts the kit's sources into the user's cache, once for each version of them, and gives the folder.
@@ -46,12 +41,18 @@ func unpackKit() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return unpack("kit", tree.Hash(), tree)
+}
+
+// unpack makes a folder of the user's cache that holds exactly a tree, in one step that other processes see whole
+// or not at all.
+func unpack(kind, name string, tree source.Tree) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", &kit.Error{Op: "find cache folder", Kind: kit.Unavailable, Err: err, Hint: "set XDG_CACHE_HOME or HOME"}
 	}
-	base := filepath.Join(cache, "netsplit", "kit")
-	at := filepath.Join(base, tree.Hash())
+	base := filepath.Join(cache, "netsplit", kind)
+	at := filepath.Join(base, name)
 	if whole(at, tree) {
 		return at, nil
 	}
@@ -76,12 +77,12 @@ func unpackKit() (string, error) {
 		err = errors.Join(os.RemoveAll(at), os.Rename(tmp, at))
 	}
 	if err != nil {
-		return "", &kit.Error{Op: "unpack the kit", What: at, Kind: kit.Broken, Err: err}
+		return "", &kit.Error{Op: "unpack", What: at, Kind: kit.Broken, Err: err}
 	}
 	return at, nil
 }
 
-// whole reports whether a folder holds the tree, byte for byte: the cache may have been edited.
+// whole reports whether a folder holds the tree, byte for byte, and no other Go file: the cache may have been edited.
 func whole(dir string, tree source.Tree) bool {
 	for name, want := range tree {
 		got, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
@@ -89,24 +90,114 @@ func whole(dir string, tree source.Tree) bool {
 			return false
 		}
 	}
-	return true
+	files := 0
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files++
+		}
+		return err
+	})
+	return err == nil && files == len(tree)
+}
+
+// prune keeps the cache of builds below a bound: the folders and files that were made first go first.
+func prune() {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return
+	}
+	for _, kind := range []struct {
+		name string
+		most int64
+	}{{"work", 32 << 20}, {"sim", 1 << 30}} {
+		pruneTo(filepath.Join(cache, "netsplit", kind.name), kind.most)
+	}
+}
+
+// pruneTo removes the oldest files below dir until the rest has at most so many bytes. What it cannot remove stays;
+// the cache is there to save time only.
+func pruneTo(dir string, most int64) {
+	type file struct {
+		path string
+		info fs.FileInfo
+	}
+	var all []file
+	sum := int64(0)
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			all, sum = append(all, file{path, info}), sum+info.Size()
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b file) int { return a.info.ModTime().Compare(b.info.ModTime()) })
+	for _, f := range all {
+		if sum <= most {
+			return
+		}
+		if os.Remove(f.path) == nil {
+			sum -= f.info.Size()
+			_ = os.Remove(filepath.Dir(f.path)) // goes when it is empty
+		}
+	}
 }
 
 // build compiles a program, or its tests, for the simulator.
 func (s *System) build(ctx context.Context, src Source) (Program, error) {
-	dir, cleanup, err := module(src)
+	s.tidy.Do(prune)
+	dir, err := module(src)
 	if err != nil {
 		return nil, err
 	}
-	defer cleanup()
-	return compile(ctx, dir, src.Tests != nil)
+	ctx, cancel := context.WithTimeoutCause(ctx, buildWall, fmt.Errorf("compiling took longer than %v", buildWall))
+	defer cancel()
+	build := sim.Build
+	if src.Tests != nil {
+		build = sim.BuildTest
+	}
+	p, err := build(ctx, dir, ".")
+	var e *kit.Error
+	if errors.As(err, &e) && (e.Kind == kit.Invalid || e.Kind == kit.Overloaded) {
+		return nil, &CompileError{Text: compilerText(e)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// stub until the builder is there
-func compile(ctx context.Context, dir string, tests bool) (Program, error) {
-	return nil, fmt.Errorf("build %s", dir)
+// buildWall is how long the compiler may take; the first build on an empty cache takes half a minute.
+const buildWall = 5 * time.Minute
+
+// compilerText drops what a student has no use for: the "# package" lines.
+func compilerText(e *kit.Error) string {
+	var lines []string
+	for line := range strings.SplitSeq(e.Err.Error(), "\n") {
+		if !strings.HasPrefix(line, "# ") {
+			lines = append(lines, strings.TrimPrefix(line, "./"))
+		}
+	}
+	return strings.Join(lines, "\n")
 }
+
+// testCPU is how much a student's tests may compute, in the simulator's time.
+const testCPU = 20 * time.Second
 
 func (s *System) test(ctx context.Context, p Program, seed uint64) (TestReport, error) {
-	return TestReport{}, errors.New("test")
+	program := p.(*sim.Program)
+	engine, err := s.load(ctx, program)
+	if err != nil {
+		return TestReport{}, err
+	}
+	end, err := sim.Exec(ctx, sim.Config{Engine: engine, Program: program, Seed: seed, MaxCPU: testCPU})
+	if err != nil {
+		return TestReport{}, err
+	}
+	report := TestReport{Passed: end.OK, Output: end.Output}
+	if end.Reason != sim.Exited {
+		report.Why = string(end.Reason) + ": " + end.Why
+	}
+	return report, nil
 }

@@ -17,6 +17,7 @@ import (
 type System struct {
 	mu     sync.Mutex
 	engine *sim.Engine
+	tidy   sync.Once
 }
 
 // Env gives the functions that grading needs.
