@@ -147,9 +147,8 @@ func (e *Engine) compile(ctx context.Context, p *Program) (wazero.CompiledModule
 	m, err := e.runtime.CompileModule(ctx, metered)
 	if err != nil && e.cache != nil && ctx.Err() == nil {
 		// The program may be wrong, or what the cache holds of it: without the cache one knows.
-		if os.RemoveAll(filepath.Join(e.dir, "code")) == nil {
-			m, err = e.runtime.CompileModule(ctx, metered)
-		}
+		e.emptyCache()
+		m, err = e.runtime.CompileModule(ctx, metered)
 	}
 	if err != nil {
 		return nil, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: err}
@@ -165,6 +164,16 @@ func (e *Engine) compile(ctx context.Context, p *Program) (wazero.CompiledModule
 			Hint: "build a package main for GOOS=wasip1"}
 	}
 	return m, nil
+}
+
+// emptyCache removes the machine code that is kept on disc; the folders stay, since the cache does not make them again.
+func (e *Engine) emptyCache() {
+	_ = filepath.WalkDir(filepath.Join(e.dir, "code"), func(name string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			_ = os.Remove(name) // what cannot be removed cannot be replaced either; then compiling fails again
+		}
+		return nil
+	})
 }
 
 // CacheDir is the folder of the user's cache in which programs and machine code are kept.
