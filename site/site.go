@@ -28,9 +28,9 @@ var staticFiles embed.FS
 type Config struct {
 	Course  *lesson.Course
 	Version string // shown at the foot; may be empty
-	// Progress says in a few words how far the reader is with a lab ("60 of 100"); empty for not begun. It is
-	// asked for every page that shows it and must be quick. May be nil.
-	Progress func(lab string) string
+	// Progress says for each lab that was begun, by its slug, how far the reader is ("60 of 100"). It is asked once
+	// for every page that shows it. May be nil.
+	Progress func() map[string]string
 }
 
 // Site holds everything that the pages are written from. It is safe for concurrent use.
@@ -163,11 +163,11 @@ type labRow struct {
 	Progress string
 }
 
-func (s *Site) progress(lab string) string {
+func (s *Site) progress() map[string]string {
 	if s.cfg.Progress == nil {
-		return ""
+		return nil
 	}
-	return s.cfg.Progress(lab)
+	return s.cfg.Progress()
 }
 
 // Paths lists every page: "", then lessons and labs in the course's order.
@@ -209,8 +209,9 @@ func (s *Site) start(p page) page {
 	if all := s.cfg.Course.Lessons(); len(all) > 0 {
 		p.First = all[0]
 	}
+	progress := s.progress()
 	for _, lab := range s.cfg.Course.Labs {
-		p.Labs = append(p.Labs, labRow{lab, s.progress(lab.Slug)})
+		p.Labs = append(p.Labs, labRow{lab, progress[lab.Slug]})
 	}
 	return p
 }
@@ -218,13 +219,13 @@ func (s *Site) start(p page) page {
 func (s *Site) lesson(p page, l *lesson.Lesson) page {
 	p.Kind, p.Title, p.Summary, p.Name, p.Lesson, p.TOC = "lesson", l.Title, l.Summary, l.Name, l, l.TOC
 	if lab, ok := s.cfg.Course.LabOf(l.Lab); ok {
-		p.Lab, p.Progress = lab, s.progress(lab.Slug)
+		p.Lab, p.Progress = lab, s.progress()[lab.Slug]
 	}
 	return p
 }
 
 func (s *Site) lab(p page, lab lesson.Lab) page {
-	p.Kind, p.Title, p.Summary, p.Lab, p.Progress = "lab", lab.Title, lab.About, lab, s.progress(lab.Slug)
+	p.Kind, p.Title, p.Summary, p.Lab, p.Progress = "lab", lab.Title, lab.About, lab, s.progress()[lab.Slug]
 	p.Before = s.cfg.Course.LessonsOf(lab.Slug)
 	if brief := s.cfg.Course.Brief(lab.Slug); brief != nil {
 		p.TOC = brief.TOC

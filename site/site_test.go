@@ -45,7 +45,7 @@ func newSite(t *testing.T) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Course: c, Version: "v1", Progress: func(lab string) string { return "40 of 100" }})
+	s, err := New(Config{Course: c, Version: "v1", Progress: func() map[string]string { return map[string]string{"some-lab": "40 of 100"} }})
 	if err != nil {
 		t.Fatal(err)
 	}

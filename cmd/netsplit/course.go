@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 
@@ -11,17 +12,14 @@ import (
 	"netsplit/solutions"
 )
 
-// loadLabs reads the labs that this binary carries.
-func loadLabs() (lab.Catalog, error) { return lab.Load(labs.FS, solutions.FS, labs.All()) }
-
 // loadCourse reads the lessons that this binary carries, and checks them against its labs.
 func loadCourse() (*lesson.Course, error) {
-	catalog, err := loadLabs()
+	c, err := catalog()
 	if err != nil {
 		return nil, err
 	}
 	src := lesson.Sources{Lessons: lessons.FS, Quotes: quotes{"lessons": lessons.FS, "labs": labs.FS, "solutions": solutions.FS}}
-	for _, l := range catalog.All() {
+	for _, l := range c.All() {
 		ref, err := lessonLab(l)
 		if err != nil {
 			return nil, err
@@ -58,4 +56,27 @@ func (q quotes) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	return folder.Open(rest)
+}
+
+// labProgress says how far the student is with each lab. Progress that cannot be read is not shown: the pages are
+// of use without it, and "netsplit lab list" tells what is wrong with the file.
+func labProgress() map[string]string {
+	b, err := book()
+	if err != nil {
+		return nil
+	}
+	p, err := b.Read()
+	if err != nil {
+		return nil
+	}
+	out := map[string]string{}
+	for slug, l := range p.Labs {
+		switch {
+		case l.Passed:
+			out[slug] = "passed"
+		case l.Grades > 0:
+			out[slug] = fmt.Sprintf("%d of %d", l.Best, l.Max)
+		}
+	}
+	return out
 }

@@ -34,7 +34,7 @@ func serve(cmd *cobra.Command, addr string, open bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := site.New(site.Config{Course: course})
+	s, err := site.New(site.Config{Course: course, Progress: labProgress})
 	if err != nil {
 		return err
 	}
