@@ -11,7 +11,7 @@ import (
 )
 
 // Complete reports whether src is an entry that can be run, or one that goes on: an open bracket or string, or a
-// block that has not been closed by an empty line.
+// block that has not been closed by an empty line. The last line comes without its line break.
 func Complete(src string) bool {
 	text := strings.TrimRight(src, " \t")
 	if strings.TrimSpace(text) == "" {
@@ -20,8 +20,7 @@ func Complete(src string) bool {
 	if isOpen(text) {
 		return false
 	}
-	closed := strings.HasSuffix(text, "\n\n") || strings.HasSuffix(text, "\n") && strings.TrimSpace(lastLine(strings.TrimSuffix(text, "\n"))) == ""
-	return closed || !opensBlock(text)
+	return strings.HasSuffix(text, "\n") || !opensBlock(text)
 }
 
 // isOpen reports whether a bracket or a string of several lines is open at the end, or the last line is continued
@@ -147,7 +146,7 @@ func Entries(src string) []Source {
 			first = n
 		}
 		cur.WriteString(text + "\n")
-		done = !opensBlock(cur.String()) && Complete(cur.String())
+		done = !opensBlock(cur.String()) && Complete(strings.TrimSuffix(cur.String(), "\n"))
 	}
 	flush()
 	return out

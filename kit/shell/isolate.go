@@ -182,7 +182,7 @@ func (c *childRun) run(ctx context.Context, name string, src []byte) error {
 		return childError(kit.Broken, fmt.Errorf("find our own program: %w", err))
 	}
 	cmd := exec.CommandContext(ctx, exe, ChildVerb, strconv.FormatInt(c.limits.Memory, 10))
-	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=2", "HOME=/", "NETSPLIT_SCRIPT=1"}
+	cmd.Env = []string{"GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0", "GOMAXPROCS=2", "HOME=/", "NETSPLIT_SCRIPT=1"}
 	cmd.Dir = os.TempDir()
 	cmd.WaitDelay = childGrace
 	isolateProcess(cmd)

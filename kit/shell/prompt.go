@@ -67,7 +67,9 @@ func (s *Session) Interact(ctx context.Context, t Terminal) error {
 		if text == "exit" || text == "quit" || text == "exit()" || text == "quit()" {
 			return nil
 		}
-		if err := s.evalInterruptible(base, entry, signals, restore); err != nil {
+		if err := s.evalInterruptible(base, entry, signals, restore); errors.Is(err, errInterrupted) {
+			fmt.Fprintln(t.Out, "\ninterrupted")
+		} else if err != nil {
 			ShowError(t.Out, err, Style{Colour: t.Colour, Place: strings.Contains(strings.TrimSpace(entry), "\n")})
 		}
 	}
@@ -97,6 +99,9 @@ func (s *Session) evalInterruptible(base context.Context, entry string, signals 
 	err := s.Eval(ctx, "entry", entry)
 	close(done)
 	<-watching
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+		return errInterrupted
+	}
 	return err
 }
 
@@ -119,6 +124,8 @@ func newReader(s *Session, t Terminal) (reader, error) {
 	rl := readline.NewShell()
 	_ = rl.Config.Set("convert-meta", false) // or letters like é are taken for Meta keys
 	_ = rl.Config.Set("enable-bracketed-paste", true)
+	_ = rl.Config.Set("menu-complete-display-prefix", true) // Tab shows the menu before it chooses
+	_ = rl.Config.Set("completion-ignore-case", false)
 	if !t.Colour {
 		_ = rl.Config.Set("colored-completion-prefix", false)
 		_ = rl.Config.Set("colored-stats", false)
