@@ -37,6 +37,10 @@ func verbs() []*cobra.Command {
 		newLabCmd(),
 		newBenchCmd(),
 		newShCmd(),
+		newGradeCmd(),
+		newHintCmd(),
+		newReplayCmd(),
+		newCheckCmd(),
 		newNodeCmd(),
 		newScriptCmd(),
 	}, faultVerbs())

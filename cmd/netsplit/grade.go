@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"netsplit/kit"
+	"netsplit/kit/grade"
+	"netsplit/kit/lab"
+)
+
+// gradeFlags are the flags of "grade".
+type gradeFlags struct {
+	solution bool
+	seed     uint64
+	seeds    int
+	format   string
+	out      string
+}
+
+func newGradeCmd() *cobra.Command {
+	var f gradeFlags
+	cmd := &cobra.Command{
+		Use:   "grade [DIR|LAB]",
+		Short: "Grade your work on a lab, and say why",
+		Long: "Runs your work on fresh clusters with other random data, records what every client asked and was told,\n" +
+			"and judges that. Without an argument it grades the workspace you are in.\n\n" +
+			"The exit status is 0 for pass, 1 for fail, 2 when nothing can be said (inconclusive), and 3 when the\n" +
+			"grading itself broke.",
+		Example: "  netsplit grade\n  netsplit grade ./my-work --seed 42\n  netsplit grade --format json --out result.json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runGrade(cmd, strings.Join(args, ""), f)
+		},
+	}
+	var formats []string
+	for _, w := range grade.Writers() {
+		formats = append(formats, w.Name)
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.solution, "solution", false, "grade the reference solution of the lab")
+	flags.Uint64Var(&f.seed, "seed", 0, "what decides all that is random (default: drawn anew each time)")
+	flags.IntVar(&f.seeds, "seeds", 0, "how many runs, each with the next seed (default: what the lab says)")
+	flags.StringVar(&f.format, "format", formats[0], "one of "+strings.Join(formats, ", "))
+	flags.StringVar(&f.out, "out", "", "write the result into this file, and the text to standard output")
+	return grading(cmd)
+}
+
+func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
+	writer, err := grade.Format(f.format)
+	if err != nil {
+		return err
+	}
+	if f.seeds < 0 {
+		return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d runs cannot be made", f.seeds), Hint: "--seeds takes 1 or more"}
+	}
+	c, err := catalog()
+	if err != nil {
+		return err
+	}
+	l, sub, err := pick(c, arg, f.solution)
+	if err != nil {
+		return err
+	}
+	system := &lab.System{}
+	defer system.Close()
+	progress, done := progressTo(cmd.ErrOrStderr())
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: progress}
+	r, err := g.Grade(cmd.Context(), l, sub, lab.Options{Seed: f.seed, Seeds: f.seeds})
+	done()
+	if err != nil {
+		return err
+	}
+	remember(cmd.ErrOrStderr(), r)
+	if err := deliver(cmd.OutOrStdout(), writer, f.out, r); err != nil {
+		return err
+	}
+	return exitCode{code: r.Verdict.ExitCode()}
+}
+
+// pick finds the lab and reads the work.
+func pick(c lab.Catalog, arg string, solution bool) (*lab.Lab, lab.Submission, error) {
+	if solution {
+		l, err := c.Find(arg)
+		if err != nil {
+			t, terr := findTarget(c, arg)
+			if terr != nil {
+				return nil, lab.Submission{}, err
+			}
+			l = t.lab
+		}
+		sub, err := l.Reference()
+		return l, sub, err
+	}
+	t, err := findTarget(c, arg)
+	if err != nil {
+		return nil, lab.Submission{}, err
+	}
+	sub, err := t.lab.Open(t.dir)
+	return t.lab, sub, err
+}
+
+// deliver writes the result to out in the wanted format; with a file the format goes there and the text to out.
+func deliver(out io.Writer, w grade.Writer, file string, r *grade.Result) error {
+	if file == "" {
+		return w.Write(out, r)
+	}
+	var b bytes.Buffer
+	if err := w.Write(&b, r); err != nil {
+		return err
+	}
+	if err := replaceFile(file, b.Bytes()); err != nil {
+		return &kit.Error{Op: "write result", Kind: kit.Refused, Err: err}
+	}
+	return grade.Text(out, r)
+}
+
+// replaceFile writes a file so that a reader finds the old or the new one, never half of it.
+func replaceFile(name string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".netsplit-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// remember keeps the grade for "lab list"; that it cannot is worth a word and no more.
+func remember(errOut io.Writer, r *grade.Result) {
+	b, err := book()
+	if err == nil {
+		err = b.Graded(r, time.Now())
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "netsplit: the grade is not remembered: %v\n", err)
+	}
+}
+
+// progressTo shows what goes on: on a terminal in one line that is overwritten, elsewhere not at all. done takes the
+// line away.
+func progressTo(w io.Writer) (progress func(string), done func()) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil, func() {}
+	}
+	width := 0
+	clearLine := func() { fmt.Fprintf(f, "\r%s\r", strings.Repeat(" ", width)) }
+	return func(line string) {
+		clearLine()
+		columns, _, err := term.GetSize(int(f.Fd()))
+		if err != nil || columns < 20 {
+			columns = 80
+		}
+		runes := []rune(grade.Clean(line))
+		runes = runes[:min(len(runes), columns-1)]
+		width = len(runes)
+		fmt.Fprint(f, string(runes))
+	}, clearLine
+}
