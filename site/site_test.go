@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -310,5 +311,71 @@ func TestDefaultPortFallsForward(t *testing.T) {
 	defer two.Close()
 	if one.Addr().String() == two.Addr().String() {
 		t.Error("both have the same port")
+	}
+}
+
+// TestContrast holds every colour of text to WCAG's 4.5 against every ground it can stand on, in both themes.
+func TestContrast(t *testing.T) {
+	css := string(newSite(t).Assets()["site.css"])
+	property := regexp.MustCompile(`--([a-z-]+): (#[0-9a-f]{6})`)
+	for theme, start := range map[string]string{"light": ":root {", "dark": `:root[data-theme="dark"] {`} {
+		_, block, _ := strings.Cut(css, start)
+		block, _, _ = strings.Cut(block, "}")
+		colors := map[string]string{}
+		for _, m := range property.FindAllStringSubmatch(block, -1) {
+			colors[m[1]] = m[2]
+		}
+		for _, text := range []string{"ink", "quiet", "accent", "bad", "k", "s", "c", "n", "f", "a", "v"} {
+			for _, ground := range []string{"paper", "sheet", "soft", "accent-soft"} {
+				if ratio := contrast(t, colors[text], colors[ground]); ratio < 4.5 {
+					t.Errorf("%s: --%s on --%s has a contrast of %.2f", theme, text, ground, ratio)
+				}
+			}
+		}
+		if ratio := contrast(t, colors["note-ink"], colors["note"]); ratio < 4.5 {
+			t.Errorf("%s: notes have a contrast of %.2f", theme, ratio)
+		}
+	}
+}
+
+// contrast is WCAG's ratio of two colours written #rrggbb.
+func contrast(t *testing.T, a, b string) float64 {
+	t.Helper()
+	light := func(color string) float64 {
+		var r, g, bl int
+		if _, err := fmt.Sscanf(color, "#%02x%02x%02x", &r, &g, &bl); err != nil {
+			t.Fatalf("%q is no colour: %v", color, err)
+		}
+		linear := func(v int) float64 {
+			x := float64(v) / 255
+			if x <= 0.04045 {
+				return x / 12.92
+			}
+			return math.Pow((x+0.055)/1.055, 2.4)
+		}
+		return 0.2126*linear(r) + 0.7152*linear(g) + 0.0722*linear(bl)
+	}
+	hi, lo := light(a), light(b)
+	if hi < lo {
+		hi, lo = lo, hi
+	}
+	return (hi + 0.05) / (lo + 0.05)
+}
+
+func BenchmarkPage(b *testing.B) {
+	c, err := lesson.Load(lesson.Sources{Lessons: fstest.MapFS{
+		"course.yaml":       {Data: []byte(course)},
+		"1-one/01-first.md": {Data: []byte("---\ntitle: T\nsummary: S\nminutes: 1\n---\n" + strings.Repeat("Some `text` for a page.\n\n", 400))},
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(Config{Course: c})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := Guard(s.Handler())
+	for b.Loop() {
+		get(h, "/lessons/first/")
 	}
 }

@@ -21,7 +21,9 @@
     var names = { auto: "Auto", light: "Light", dark: "Dark" };
     function show() {
       var name = names[root.dataset.theme || "auto"];
-      button.textContent = name;
+      var label = document.createElement("span"); // hidden on narrow windows
+      label.textContent = "Theme: ";
+      button.replaceChildren(label, name);
       button.setAttribute("aria-label", "Theme: " + name);
     }
     button.hidden = false;
