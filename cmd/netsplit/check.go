@@ -16,9 +16,9 @@ func newCheckCmd() *cobra.Command {
 	var o lab.Options
 	cmd := &cobra.Command{
 		Use:   "check [LAB...]",
-		Short: "Prove that labs are sound",
+		Short: "Prove that labs and lessons are sound",
 		Long: "For each lab: the starter fails, the solution passes, and every wrong answer that the lab ships gets the\n" +
-			"verdict that is pinned for it. Without a name all labs are checked. The exit status is 1 when a lab is not sound.",
+			"verdict that is pinned for it. Without a name all labs are checked, and the lessons, too. The exit status is 1 when a lab is not sound.",
 		Example: "  netsplit check\n  netsplit check dirty-reads --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runCheck(cmd, args, o, asJSON)
@@ -68,6 +68,11 @@ func runCheck(cmd *cobra.Command, args []string, o lab.Options, asJSON bool) err
 		out.SetIndent("", "  ")
 		if err := out.Encode(proofs); err != nil {
 			return err
+		}
+	}
+	if len(args) == 0 { // every lab was asked for, so the lessons that lead to them are, too
+		if _, err := loadCourse(); err != nil {
+			return exitCode{grade.ExitFail, err}
 		}
 	}
 	if !sound {
