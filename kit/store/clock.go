@@ -1,0 +1,38 @@
+package store
+
+import (
+	"sync/atomic"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/store/lock"
+)
+
+// clock gives transactions their age. It follows real time and never lags behind a time seen from another
+// node, so that whoever began earlier is older also between nodes that have not spoken since, as far as their
+// clocks agree (a hybrid logical clock).
+type clock struct {
+	node kit.NodeName
+	last atomic.Uint64
+}
+
+func (c *clock) next() lock.Tx {
+	for {
+		last := c.last.Load()
+		t := max(last+1, uint64(time.Now().UnixNano()))
+		if c.last.CompareAndSwap(last, t) {
+			return lock.Tx{Time: t, Node: c.node}
+		}
+	}
+}
+
+// see takes note of a time from another node. One far ahead of real time would age all later ones; a hostile
+// peer cannot do worse than that.
+func (c *clock) see(t lock.Tx) {
+	for {
+		last := c.last.Load()
+		if t.Time <= last || c.last.CompareAndSwap(last, t.Time) {
+			return
+		}
+	}
+}

@@ -1,0 +1,396 @@
+package store
+
+import (
+	"maps"
+	"slices"
+
+	"netsplit/kit"
+	"netsplit/kit/term"
+)
+
+// tableItems are the items of TableInfo that the word all lists.
+var tableItems = []string{"access_mode", "active_replicas", "all_nodes", "arity", "attributes", "checkpoints", "commit_work", "cookie",
+	"cstruct", "disc_copies", "disc_only_copies", "external_copies", "frag_properties", "index", "load_by_force", "load_node", "load_order",
+	"load_reason", "local_content", "majority", "master_nodes", "memory", "ram_copies", "record_name", "record_validation", "size", "snmp",
+	"storage_properties", "storage_type", "subscribers", "type", "user_properties", "version", "where_to_commit", "where_to_read",
+	"where_to_wlock", "where_to_write", "wild_pattern"}
+
+// TableInfo gives one property of a table, as mnesia:table_info/2: see Mnesia's manual for the items.
+func (s *Store) TableInfo(name string, item term.Term) (term.Term, error) {
+	s.mu.Lock()
+	t := s.tabs[name]
+	up := s.phase == running || s.phase == starting
+	masters := s.masters[name]
+	s.mu.Unlock()
+	word, _ := item.(term.Atom)
+	if t == nil || !up {
+		if word == "size" || word == "memory" {
+			return term.Int(0), nil
+		}
+		return nil, exit("no_exists", term.Atom(name), item)
+	}
+	if word == "all" {
+		var l term.List
+		for _, i := range tableItems {
+			if v, ok := s.tableItem(t, i, masters); ok {
+				l = append(l, term.T(term.Atom(i), v))
+			}
+		}
+		return l, nil
+	}
+	if v, ok := s.tableItem(t, string(word), masters); ok {
+		return v, nil
+	}
+	return nil, exit("no_exists", term.Atom(name), item)
+}
+
+func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Term, bool) {
+	if v, ok := t.Def.item(item); ok {
+		return v, true
+	}
+	switch item {
+	case "storage_type":
+		return term.Atom(t.own), true
+	case "size":
+		if t.Name == "schema" {
+			return term.Int(len(s.tableNames())), true
+		}
+		if t.data == nil {
+			return term.Int(0), true
+		}
+		return term.Int(t.data.size()), true
+	case "memory":
+		return term.Int(0), t.data != nil
+	case "where_to_read":
+		if t.read == "" {
+			return term.Atom("nowhere"), true
+		}
+		return node(t.read), true
+	case "where_to_write":
+		return nodeList(t.writers()), true
+	case "where_to_wlock":
+		return term.T(nodeList(t.writers()), term.Bool(t.Majority)), true
+	case "where_to_commit":
+		l := term.List{}
+		for _, n := range t.targets() {
+			l = append(l, term.T(node(n), term.Atom(t.storage(n))))
+		}
+		return l, true
+	case "active_replicas":
+		return nodeList(t.active), true
+	case "master_nodes":
+		return nodeList(masters), true
+	case "load_by_force":
+		return term.Bool(t.forced), true
+	case "load_node":
+		if t.read == "" {
+			return term.Atom("unknown"), true
+		}
+		return node(t.read), true
+	case "load_reason":
+		return term.Atom("unknown"), true
+	case "subscribers":
+		l := term.List{}
+		for range s.hub.subscribers(t.Name) {
+			l = append(l, term.Opaque{Sort: "pid"})
+		}
+		return l, true
+	case "checkpoints", "commit_work", "snmp", "frag_properties", "external_copies":
+		return term.List{}, true
+	}
+	return nil, false
+}
+
+// item gives what the definition itself says.
+func (d *Def) item(item string) (term.Term, bool) {
+	switch item {
+	case "type":
+		return term.Atom(d.Type), true
+	case "attributes":
+		return names(d.Attributes), true
+	case "arity":
+		return term.Int(d.arity()), true
+	case "ram_copies":
+		return nodeList(d.RAM), true
+	case "disc_copies":
+		return nodeList(d.Disc), true
+	case "disc_only_copies":
+		return nodeList(d.DiscOnly), true
+	case "all_nodes":
+		return nodeList(d.holders()), true
+	case "index":
+		l := term.List{}
+		for _, p := range d.Index {
+			l = append(l, term.Int(p))
+		}
+		return l, true
+	case "record_name":
+		return term.Atom(d.RecordName), true
+	case "record_validation":
+		return term.T(term.Atom(d.RecordName), term.Int(d.arity()), term.Atom(d.Type)), true
+	case "access_mode":
+		if d.ReadOnly {
+			return term.Atom("read_only"), true
+		}
+		return term.Atom("read_write"), true
+	case "load_order":
+		return term.Int(d.LoadOrder), true
+	case "local_content":
+		return term.Bool(d.LocalContent), true
+	case "majority":
+		return term.Bool(d.Majority), true
+	case "wild_pattern":
+		return d.wild(), true
+	case "user_properties":
+		return orEmpty(d.UserProps), true
+	case "storage_properties":
+		return orEmpty(d.StorageProps), true
+	case "cookie":
+		return d.Cookie.term(), true
+	case "version":
+		return term.T(term.T(term.Int(d.Version.Major), term.Int(d.Version.Minor)), d.Version.By.term()), true
+	case "cstruct":
+		return d.term(), true
+	}
+	return nil, false
+}
+
+func orEmpty(l term.List) term.List {
+	if l == nil {
+		return term.List{}
+	}
+	return l
+}
+
+func (s *Store) tableNames() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sortedKeys(s.tabs)
+}
+
+// systemItems are the items of SystemInfo, in the order in which the word all gives them.
+var systemItems = []string{"access_module", "auto_repair", "backup_module", "checkpoints", "db_nodes", "debug", "directory",
+	"dump_log_load_regulation", "dump_log_time_threshold", "dump_log_update_in_place", "dump_log_write_threshold",
+	"event_module", "extra_db_nodes", "fallback_activated", "held_locks", "ignore_fallback_at_startup", "fallback_error_function",
+	"is_running", "local_tables", "lock_queue", "log_version", "master_node_tables", "max_wait_for_decision", "protocol_version", "running_db_nodes",
+	"schema_location", "schema_version", "subscribers", "tables", "transaction_commits", "transaction_failures",
+	"transaction_log_writes", "transaction_restarts", "transactions", "use_dir", "core_dir", "no_table_loaders", "dc_dump_limit",
+	"send_compressed", "max_transfer_size", "version"}
+
+// whileStopped are the items that a stopped store knows.
+var whileStopped = []string{"db_nodes", "running_db_nodes", "use_dir", "is_running", "directory", "schema_location", "debug", "version",
+	"auto_repair", "backup_module", "dump_log_load_regulation", "dump_log_time_threshold", "dump_log_update_in_place",
+	"dump_log_write_threshold", "event_module", "extra_db_nodes", "ignore_fallback_at_startup", "max_wait_for_decision", "access_module",
+	"fallback_activated", "no_table_loaders", "dc_dump_limit", "send_compressed", "core_dir", "log_version", "protocol_version"}
+
+// fixedItems are parameters of Mnesia that have no effect here, with their defaults.
+var fixedItems = map[string]term.Term{
+	"auto_repair": term.Atom("true"), "dump_log_write_threshold": term.Int(1000), "dump_log_time_threshold": term.Int(180000),
+	"dump_log_update_in_place": term.Atom("true"), "dump_log_load_regulation": term.Atom("false"),
+	"max_wait_for_decision": term.Atom("infinity"), "send_compressed": term.Int(0), "no_table_loaders": term.Int(maxLoaders),
+	"dc_dump_limit": term.Int(4), "schema_location": term.Atom("opt_disc"), "backup_module": term.Atom("mnesia_backup"),
+	"access_module": term.Atom("mnesia"), "event_module": term.Atom("mnesia_event"), "fallback_activated": term.Atom("false"),
+	"ignore_fallback_at_startup": term.Atom("false"), "checkpoints": term.List{}, "core_dir": term.Atom("false"),
+	"version": term.Str("4.21.3"), "log_version": term.Str("4.3"), "protocol_version": term.T(term.T(term.Int(8), term.Int(4)), term.Atom("undefined")),
+	"max_transfer_size": term.Int(64000),
+}
+
+// SystemInfo gives one property of the store, as mnesia:system_info/1: see Mnesia's manual for the items.
+func (s *Store) SystemInfo(item term.Term) (term.Term, error) {
+	word, ok := item.(term.Atom)
+	if word == "all" {
+		var l term.List
+		for _, i := range systemItems {
+			if v, err := s.SystemInfo(term.Atom(i)); err == nil {
+				l = append(l, term.T(term.Atom(i), v))
+			}
+		}
+		return l, nil
+	}
+	if !ok || !slices.Contains(systemItems, string(word)) {
+		return nil, exit("badarg", item)
+	}
+	if !s.Running() && !slices.Contains(whileStopped, string(word)) {
+		return nil, exit("node_not_running", node(s.self))
+	}
+	if v, ok := fixedItems[string(word)]; ok {
+		return v, nil
+	}
+	return s.systemItem(string(word))
+}
+
+func (s *Store) systemItem(item string) (term.Term, error) {
+	switch item {
+	case "is_running":
+		return term.Atom(s.Phase()), nil
+	case "held_locks":
+		return lockTerms(s.HeldLocks()), nil
+	case "lock_queue":
+		return lockTerms(s.LockQueue()), nil
+	case "transactions":
+		return s.transactionTerms(), nil
+	case "transaction_commits":
+		return term.Int(s.count.commits.Load()), nil
+	case "transaction_failures":
+		return term.Int(s.count.failures.Load()), nil
+	case "transaction_restarts":
+		return term.Int(s.count.restarts.Load()), nil
+	case "transaction_log_writes":
+		return term.Int(s.count.logged.Load()), nil
+	case "subscribers":
+		return term.List{}, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch item {
+	case "db_nodes":
+		return nodeList(s.dbNodes()), nil
+	case "running_db_nodes":
+		return nodeList(s.runningNodes()), nil
+	case "extra_db_nodes":
+		return nodeList(s.extra), nil
+	case "use_dir":
+		return term.Bool(s.useDir()), nil
+	case "debug":
+		return term.Atom(s.debug), nil
+	case "directory":
+		return term.Str("mnesia_" + string(s.self)), nil
+	case "tables":
+		return names(sortedKeys(s.tabs)), nil
+	case "local_tables":
+		var l []string
+		for _, name := range sortedKeys(s.tabs) {
+			if s.tabs[name].own != Unknown {
+				l = append(l, name)
+			}
+		}
+		return names(l), nil
+	case "master_node_tables":
+		return names(sortedKeys(s.masters)), nil
+	case "schema_version":
+		v, _ := s.tabs["schema"].Def.item("version")
+		return v, nil
+	}
+	return nil, exit("badarg", term.Atom(item))
+}
+
+// dbNodes lists the nodes of the schema. Callers hold mu.
+func (s *Store) dbNodes() []kit.NodeName {
+	if t := s.tabs["schema"]; t != nil {
+		return sorted(t.holders())
+	}
+	if defs, err := s.readDefs(); err == nil && defs["schema"] != nil {
+		return sorted(defs["schema"].holders())
+	}
+	return []kit.NodeName{s.self}
+}
+
+// runningNodes lists the running stores of the cluster; a stopped store tells what it knows of the others.
+func (s *Store) runningNodes() []kit.NodeName {
+	if s.phase != stopped {
+		return slices.Sorted(maps.Keys(s.nodes))
+	}
+	var ns []kit.NodeName
+	for _, n := range s.dbNodes() {
+		if l := s.links[n]; l != nil && l.phase == running {
+			ns = append(ns, n)
+		}
+	}
+	return ns
+}
+
+func lockTerms(lines []LockLine) term.Term {
+	l := term.List{}
+	for _, k := range lines {
+		key := k.Key
+		if key == nil {
+			key = wholeTable
+		}
+		tid := term.T(term.Atom("tid"), term.Int(k.Tx.Time), node(k.Tx.Node))
+		l = append(l, term.T(term.T(term.Atom(k.Table), key), term.Atom(k.Kind), tid))
+	}
+	return l
+}
+
+func (s *Store) transactionTerms() term.Term {
+	s.txMu.Lock()
+	defer s.txMu.Unlock()
+	l := term.List{}
+	for _, tx := range sortedTxs(s.open) {
+		l = append(l, term.T(term.Atom("tid"), term.Int(tx.Time), node(tx.Node)))
+	}
+	return l
+}
+
+// LocalContents gives the rows of the own copy; ok is false without one.
+func (s *Store) LocalContents(name string) (rows []term.Tuple, ok bool, err error) {
+	t := s.upTable(name)
+	switch {
+	case t == nil:
+		return nil, false, exit("no_exists", term.Atom(name), term.Atom("storage_type"))
+	case t.own == Unknown:
+		return nil, false, nil
+	case t.data == nil:
+		return nil, true, nil
+	}
+	return t.data.all(), true, nil
+}
+
+// TableType gives a table's type and wild pattern as this node knows them; ok is false for one that is not known.
+func (s *Store) TableType(name string) (typ string, wild term.Tuple, ok bool) {
+	t := s.upTable(name)
+	if t == nil {
+		return "", nil, false
+	}
+	return t.Type, t.wild(), true
+}
+
+// debugLevels are the levels of SetDebugLevel.
+var debugLevels = []string{"none", "verbose", "debug", "trace"}
+
+// SetDebugLevel sets the debug level and gives the old one. true means debug, false none.
+func (s *Store) SetDebugLevel(level term.Term) (string, error) {
+	a, _ := level.(term.Atom)
+	word := string(a)
+	switch word {
+	case "true":
+		word = "debug"
+	case "false":
+		word = "none"
+	}
+	if !slices.Contains(debugLevels, word) {
+		return "", failed("bad_type", term.Atom("debug"), level)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.debug
+	s.debug = word
+	return old, nil
+}
+
+// ReportEvent sends an event of the caller's to all who subscribe to system events on this node.
+func (s *Store) ReportEvent(value term.Term) {
+	s.hub.system(Event{Kind: "mnesia_user", Value: value})
+}
+
+// DumpLog moves the log into the table images.
+func (s *Store) DumpLog() error {
+	s.mu.Lock()
+	use := s.useDir()
+	s.mu.Unlock()
+	if !s.Running() {
+		return exit("node_not_running", node(s.self))
+	}
+	if !use {
+		return nil
+	}
+	return s.disk.Dump()
+}
+
+// SyncLog returns when everything committed so far is on the disc.
+func (s *Store) SyncLog() error {
+	if s.disk == nil {
+		return nil
+	}
+	return s.disk.Sync(0)
+}

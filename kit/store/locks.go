@@ -1,0 +1,301 @@
+package store
+
+import (
+	"sync"
+
+	"netsplit/kit"
+	"netsplit/kit/store/lock"
+	"netsplit/kit/term"
+)
+
+// locks is this node's lock table and the requests that wait at it or at others.
+type locks struct {
+	mu      sync.Mutex
+	table   *lock.Locks
+	waiting map[lockID]remoteWait // requests of other nodes that have no answer yet
+	asked   map[uint64]*lockCall  // requests of this node, here or elsewhere
+	next    uint64
+}
+
+// lockID names a request of another node.
+type lockID struct {
+	from kit.NodeName
+	id   uint64
+}
+
+// remoteWait is what to send back when a remote request is granted.
+type remoteWait struct {
+	tx   lock.Tx
+	rows bool // the rows under the lock are wanted
+}
+
+// lockCall is a request of this node's that waits for its answer.
+type lockCall struct {
+	id   uint64
+	node kit.NodeName
+	tx   lock.Tx
+	ch   chan lockReply // holds two: refused, and granted to run again
+}
+
+// lockReply is what became of a request.
+type lockReply struct {
+	from   kit.NodeName
+	id     uint64
+	answer lockAnswer
+	rows   []term.Tuple
+	why    error
+}
+
+type lockAnswer uint8
+
+const (
+	lockGranted lockAnswer = iota
+	lockRefused            // the transaction must stand aside
+	lockRerun              // granted after standing aside
+	lockLost               // the node has gone
+	lockFailed             // the rows cannot be read there: why says it
+)
+
+func (l *locks) init() {
+	l.table = lock.New()
+	l.waiting = map[lockID]remoteWait{}
+	l.asked = map[uint64]*lockCall{}
+}
+
+// wholeTable is how a lock on a table is listed.
+const wholeTable = term.Atom("______WHOLETABLE_____")
+
+// globalTable is the table name under which global locks are kept.
+const globalTable = "______GLOBAL_____"
+
+// lockHere asks this node's own lock table. Unless it answers Granted, ch hears what becomes of the request.
+func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan lockReply) (lock.Answer, *lockCall) {
+	l := &s.locks
+	l.mu.Lock()
+	l.next++
+	id := l.next
+	ans, evs := l.table.Ask(lock.Request{Tx: tx, Item: item, Kind: kind, ID: id})
+	var call *lockCall
+	if ans != lock.Granted {
+		call = &lockCall{id: id, node: s.self, tx: tx, ch: ch}
+		l.asked[id] = call
+	}
+	out := s.lockEvents(evs)
+	l.mu.Unlock()
+	s.sendAll(out)
+	return ans, call
+}
+
+// lockThere asks another node.
+func (s *Store) lockThere(n kit.NodeName, tx lock.Tx, item lock.Item, kind lock.Kind, rows bool, ch chan lockReply) *lockCall {
+	l := &s.locks
+	l.mu.Lock()
+	l.next++
+	call := &lockCall{id: l.next, node: n, tx: tx, ch: ch}
+	l.asked[call.id] = call
+	l.mu.Unlock()
+	w := newFrame(fLock).num(call.id).tx(tx).num(uint64(kind)).flag(rows).str(item.Table).flag(item.Key != nil)
+	if item.Key != nil {
+		w.term(item.Key)
+	}
+	s.peers.Send(n, w.b)
+	return call
+}
+
+// forget drops requests whose answers nobody wants any more.
+func (s *Store) forget(calls ...*lockCall) {
+	if len(calls) == 0 {
+		return
+	}
+	s.locks.mu.Lock()
+	for _, c := range calls {
+		if c != nil {
+			delete(s.locks.asked, c.id)
+		}
+	}
+	s.locks.mu.Unlock()
+}
+
+// outFrame is a frame to send once no lock is held.
+type outFrame struct {
+	to    kit.NodeName
+	frame []byte
+}
+
+func (s *Store) sendAll(out []outFrame) {
+	for _, f := range out {
+		s.peers.Send(f.to, f.frame)
+	}
+}
+
+// lockEvents tells waiters what became of their requests. Callers hold locks.mu and send what it returns.
+func (s *Store) lockEvents(evs []lock.Event) (out []outFrame) {
+	l := &s.locks
+	for _, e := range evs {
+		ans := lockGranted
+		switch {
+		case e.Answer == lock.Refused:
+			ans = lockRefused
+		case e.Rerun:
+			ans = lockRerun
+		}
+		if e.Tx.Node != s.self {
+			id := lockID{e.Tx.Node, e.ID}
+			w := l.waiting[id]
+			if ans != lockRefused {
+				delete(l.waiting, id)
+			}
+			out = append(out, outFrame{e.Tx.Node, s.lockedFrame(e.Request, ans, w.rows && ans == lockGranted)})
+			continue
+		}
+		if c := l.asked[e.ID]; c != nil {
+			if ans != lockRefused {
+				delete(l.asked, e.ID)
+			}
+			c.tell(lockReply{from: s.self, id: e.ID, answer: ans})
+		}
+	}
+	return out
+}
+
+func (c *lockCall) tell(r lockReply) {
+	select {
+	case c.ch <- r:
+	default: // nobody waits any more
+	}
+}
+
+// lockedFrame answers a remote request, with the rows under the lock when they were asked for.
+func (s *Store) lockedFrame(r lock.Request, ans lockAnswer, rows bool) []byte {
+	w := newFrame(fLocked).num(r.ID)
+	if !rows {
+		return w.num(uint64(ans)).num(0).b
+	}
+	v := s.view.Load()
+	if v != nil {
+		if t := v.tables[r.Item.Table]; t != nil && t.data != nil && t.read == s.self {
+			return w.num(uint64(ans)).rows(t.data.get(r.Item.Key)).b
+		}
+	}
+	return w.num(uint64(lockFailed)).num(0).b
+}
+
+// onLock serves another node's request.
+func (s *Store) onLock(from kit.NodeName, r *reader) {
+	req := lock.Request{ID: r.num(), Tx: r.tx(), Kind: lock.Kind(r.num())}
+	rows := r.flag()
+	req.Item.Table = r.str()
+	if r.flag() {
+		req.Item.Key = r.term()
+	}
+	if r.err != nil || req.Tx.Node != from || req.Kind > lock.Write {
+		return
+	}
+	s.clock.see(req.Tx)
+	l := &s.locks
+	l.mu.Lock()
+	ans, evs := l.table.Ask(req)
+	out := s.lockEvents(evs)
+	if ans != lock.Granted {
+		l.waiting[lockID{from, req.ID}] = remoteWait{tx: req.Tx, rows: rows}
+	}
+	l.mu.Unlock()
+	switch ans {
+	case lock.Granted:
+		out = append(out, outFrame{from, s.lockedFrame(req, lockGranted, rows)})
+	case lock.Refused:
+		out = append(out, outFrame{from, s.lockedFrame(req, lockRefused, false)})
+	}
+	s.sendAll(out)
+}
+
+// onLocked takes the answer to a request of ours.
+func (s *Store) onLocked(from kit.NodeName, r *reader) {
+	rep := lockReply{from: from, id: r.num(), answer: lockAnswer(r.num())}
+	rep.rows = r.rows()
+	if r.err != nil {
+		return
+	}
+	l := &s.locks
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.asked[rep.id]
+	if c == nil || c.node != from {
+		return
+	}
+	if rep.answer != lockRefused {
+		delete(l.asked, rep.id)
+	}
+	c.tell(rep)
+}
+
+// release takes all locks at this node from a transaction.
+func (s *Store) release(tx lock.Tx) {
+	l := &s.locks
+	l.mu.Lock()
+	out := s.lockEvents(l.table.Release(tx))
+	if tx.Node != s.self && len(l.waiting) > 0 {
+		for id, w := range l.waiting {
+			if w.tx == tx {
+				delete(l.waiting, id)
+			}
+		}
+	}
+	l.mu.Unlock()
+	s.sendAll(out)
+}
+
+// releaseThere tells another node that a transaction has let go of everything there.
+func (s *Store) releaseThere(n kit.NodeName, tx lock.Tx) {
+	s.peers.Send(n, newFrame(fRelease).tx(tx).b)
+}
+
+// lockPeerDown fails the requests that wait at a node that has gone, and takes the locks of its transactions,
+// except those that keep says are in doubt.
+func (s *Store) lockPeerDown(n kit.NodeName, keep func(lock.Tx) bool) {
+	l := &s.locks
+	l.mu.Lock()
+	for id, c := range l.asked {
+		if c.node == n {
+			delete(l.asked, id)
+			c.tell(lockReply{from: n, id: id, answer: lockLost})
+		}
+	}
+	for id := range l.waiting {
+		if id.from == n {
+			delete(l.waiting, id)
+		}
+	}
+	var out []outFrame
+	for _, tx := range l.table.Transactions() {
+		if tx.Node == n && !keep(tx) {
+			out = append(out, s.lockEvents(l.table.Release(tx))...)
+		}
+	}
+	l.mu.Unlock()
+	s.sendAll(out)
+}
+
+// LockLine is one line of the lists of held and queued locks. Key is nil for a whole table.
+type LockLine struct {
+	Tx    lock.Tx
+	Table string
+	Key   term.Term
+	Kind  string
+}
+
+// HeldLocks lists the locks held at this node, LockQueue the requests that wait in a queue here.
+func (s *Store) HeldLocks() []LockLine { return s.lockLines((*lock.Locks).Held) }
+
+// LockQueue lists the requests that wait in a queue at this node.
+func (s *Store) LockQueue() []LockLine { return s.lockLines((*lock.Locks).Queue) }
+
+func (s *Store) lockLines(list func(*lock.Locks) []lock.Lock) []LockLine {
+	s.locks.mu.Lock()
+	defer s.locks.mu.Unlock()
+	var out []LockLine
+	for _, k := range list(s.locks.table) {
+		out = append(out, LockLine{Tx: k.Tx, Table: k.Item.Table, Key: k.Item.Key, Kind: k.Kind.String()})
+	}
+	return out
+}

@@ -1,0 +1,592 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"netsplit/kit"
+	"netsplit/kit/store/disk"
+	"netsplit/kit/store/lock"
+	"netsplit/kit/term"
+)
+
+// schemaOp is one change of the schema, done on every running node in one commit.
+type schemaOp struct {
+	kind string // create, define, delete, clear, transform
+	tab  string
+	def  *Def         // the new definition
+	rows []term.Tuple // transform: the new content, for the nodes with a copy
+}
+
+func (o schemaOp) term() term.Term {
+	var def term.Term = term.List{}
+	if o.def != nil {
+		def = o.def.term()
+	}
+	rows := make(term.List, len(o.rows))
+	for i, r := range o.rows {
+		rows[i] = r
+	}
+	return term.T(term.Atom(o.kind), term.Atom(o.tab), def, rows)
+}
+
+func schemaOpOf(t term.Term) (schemaOp, bool) {
+	tp, ok := t.(term.Tuple)
+	if !ok || len(tp) != 4 {
+		return schemaOp{}, false
+	}
+	kind, ok1 := tp[0].(term.Atom)
+	tab, ok2 := tp[1].(term.Atom)
+	rows, ok3 := tp[3].(term.List)
+	o := schemaOp{kind: string(kind), tab: string(tab)}
+	if m, isMap := tp[2].(term.Map); isMap {
+		d, ok := defOf(m)
+		if !ok {
+			return o, false
+		}
+		o.def = d
+	}
+	for _, r := range rows {
+		row, ok := r.(term.Tuple)
+		if !ok || len(row) < 2 {
+			return o, false
+		}
+		o.rows = append(o.rows, row)
+	}
+	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear")
+}
+
+// changes is a schema transaction in the making.
+type changes struct {
+	s   *Store
+	tx  *Tx
+	v   *view
+	ops []schemaOp
+}
+
+// schemaTx runs f under a write lock on the table schema at every running node and commits what it asks for.
+func (s *Store) schemaTx(ctx context.Context, f func(c *changes) error) error {
+	tx, err := s.Begin(ctx, SyncTransaction)
+	if err != nil {
+		return err
+	}
+	defer tx.Close()
+	for {
+		err := s.schemaRun(tx, f)
+		if errors.Is(err, ErrRestart) {
+			continue
+		}
+		if err != nil {
+			s.count.failures.Add(1)
+		}
+		return err
+	}
+}
+
+func (s *Store) schemaRun(tx *Tx, f func(c *changes) error) error {
+	if _, err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.mu.Unlock()
+	if _, err := tx.lockWrite("schema", nil, lock.Write); err != nil {
+		return err
+	}
+	v := s.view.Load()
+	if v == nil || !v.up {
+		return abort("node_not_running", node(s.self))
+	}
+	c := &changes{s: s, tx: tx, v: v}
+	if err := f(c); err != nil {
+		return err
+	}
+	if len(c.ops) == 0 {
+		return nil
+	}
+	for _, o := range c.ops {
+		if err := s.schemaReady(o); err != nil {
+			return err
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(v.nodes), func(n kit.NodeName) bool { return n == s.self })
+	return s.drive(tx.id, others, true, func(kit.NodeName) []byte {
+		return s.prepareFrame(tx.id, others, nil, c.ops)
+	}, func() error {
+		s.applySchema(c.ops)
+		return nil
+	})
+}
+
+// lockTable takes a write lock on a table at its active copies, as get_tid_ts_and_lock(Tab, write).
+func (c *changes) lockTable(name string) error {
+	_, err := c.tx.lockWrite(name, nil, lock.Write)
+	return err
+}
+
+// lockActive locks a table wherever it is active, also one that is read only.
+func (c *changes) lockActive(t *tab) error {
+	if len(t.active) == 0 {
+		return nil
+	}
+	_, err := c.tx.lockAt(lock.Item{Table: t.Name}, lock.Write, t.active)
+	return err
+}
+
+// table gives a table to change. One that does not exist is {no_exists, {Tab, cstruct}}.
+func (c *changes) table(name string) (*tab, error) {
+	t := c.v.tables[name]
+	if t == nil {
+		return nil, abort("no_exists", term.T(term.Atom(name), term.Atom("cstruct")))
+	}
+	return t, nil
+}
+
+// active checks that every running node with a copy has it loaded.
+func (c *changes) active(t *tab) error {
+	if len(t.active) == 0 {
+		return abort("no_exists", term.T(term.Atom(t.Name), term.Atom("active_replicas")))
+	}
+	var missing term.List
+	for _, n := range t.holders() {
+		if slices.Contains(c.v.nodes, n) && !slices.Contains(t.active, n) {
+			missing = append(missing, term.Atom(n))
+		}
+	}
+	if len(missing) > 0 {
+		return prose(Aborted, "All replicas on diskfull nodes are not active yet", term.Atom(t.Name), missing)
+	}
+	return nil
+}
+
+// next gives a copy of a definition with the next version, as mnesia_schema:incr_version/1: a major one when all
+// its disc nodes take part.
+func (c *changes) next(t *tab) *Def {
+	d := *t.Def
+	all := true
+	for _, n := range t.holders() {
+		if slices.Contains(c.v.tables["schema"].Disc, n) && !slices.Contains(t.active, n) {
+			all = false
+		}
+	}
+	d.Version.Minor++
+	if all {
+		d.Version.Major, d.Version.Minor = d.Version.Major+1, 0
+	}
+	id := c.s.clock.next()
+	d.Version.By = Cookie{id.Time, id.Node}
+	return &d
+}
+
+func (c *changes) add(kind string, d *Def) {
+	c.ops = append(c.ops, schemaOp{kind: kind, tab: d.Name, def: d})
+}
+
+// CreateTable makes a table on all nodes that run, with copies where the description says.
+func (s *Store) CreateTable(ctx context.Context, t Table) error {
+	return s.CreateTableTerm(ctx, t.options())
+}
+
+// CreateTableTerm is mnesia:create_table/1: arg is a property list.
+func (s *Store) CreateTableTerm(ctx context.Context, arg term.Term) error {
+	return s.schemaTx(ctx, func(c *changes) error {
+		d, err := parseDef(s.self, arg)
+		if err != nil {
+			if n, ok := existing(c.v, arg); ok {
+				return abort("already_exists", n)
+			}
+			return err
+		}
+		if c.v.tables[d.Name] != nil {
+			return abort("already_exists", term.Atom(d.Name))
+		}
+		if len(c.v.tables) >= MaxTables {
+			return &Error{Class: Aborted, Reason: reason("system_limit", term.Atom(d.Name)), kind: kit.Overloaded}
+		}
+		for _, n := range slices.Concat(d.Disc, d.DiscOnly) {
+			if !slices.Contains(c.v.nodes, n) {
+				return abort("not_active", term.Atom(d.Name), term.Atom(n))
+			}
+		}
+		id := s.clock.next()
+		d.Cookie = Cookie{id.Time, id.Node}
+		d.Version = Version{Major: 2, By: d.Cookie}
+		at := slices.DeleteFunc(sorted(d.holders()), func(n kit.NodeName) bool { return !slices.Contains(c.v.nodes, n) })
+		if len(at) > 0 {
+			if _, err := c.tx.lockAt(lock.Item{Table: d.Name}, lock.Write, at); err != nil {
+				return err
+			}
+		}
+		c.add("create", d)
+		return nil
+	})
+}
+
+// existing finds whether a wrong definition is that of a table which exists, because that is checked before.
+func existing(v *view, arg term.Term) (term.Term, bool) {
+	l, ok := arg.(term.List)
+	if !ok {
+		return nil, false
+	}
+	o := &options{tab: term.Atom("unknown"), list: l}
+	a, ok := o.pick("name", nil).(term.Atom)
+	if !ok || v.tables[string(a)] == nil {
+		return nil, false
+	}
+	o.tab = a
+	o.checkKeys()
+	return a, o.err == nil
+}
+
+// DeleteTable removes a table from all nodes.
+func (s *Store) DeleteTable(ctx context.Context, name string) error {
+	return s.schemaTx(ctx, func(c *changes) error {
+		if name == "schema" {
+			return abort("bad_type", term.Atom(name))
+		}
+		return c.delete(name)
+	})
+}
+
+func (c *changes) delete(name string) error {
+	if c.v.tables[name] == nil {
+		return abort("no_exists", term.Atom(name))
+	}
+	if err := c.lockTable(name); err != nil {
+		return err
+	}
+	t, err := c.table(name)
+	if err != nil {
+		return err
+	}
+	if err := c.active(t); err != nil {
+		return err
+	}
+	c.ops = append(c.ops, schemaOp{kind: "delete", tab: name})
+	return nil
+}
+
+// ClearTable deletes all rows, of the own copy only when the table has local content.
+func (s *Store) ClearTable(ctx context.Context, name string) error {
+	t := s.upTable(name)
+	if t != nil && t.LocalContent && t.read == s.self {
+		_, err := s.dirtyOp(ctx, op{kind: opClear, tab: name}, true)
+		return err
+	}
+	return s.schemaTx(ctx, func(c *changes) error {
+		if name == "schema" {
+			return nil
+		}
+		if c.v.tables[name] == nil {
+			return abort("no_exists", term.Atom(name))
+		}
+		if err := c.lockTable(name); err != nil {
+			return err
+		}
+		c.ops = append(c.ops, schemaOp{kind: "clear", tab: name})
+		return nil
+	})
+}
+
+// schemaReady checks on one node that it can carry out a schema change.
+func (s *Store) schemaReady(o schemaOp) error {
+	if o.def == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := o.def.storage(s.self)
+	if st != Disc && st != DiscOnly {
+		if old := s.tabs[o.tab]; o.tab == "schema" && old != nil && old.own == Disc && st == RAM {
+			return s.noDiscTables()
+		}
+		return nil
+	}
+	if o.tab == "schema" {
+		if s.disk == nil {
+			return abort("has_no_disc", node(s.self))
+		}
+		return nil
+	}
+	if !s.useDir() {
+		if o.kind == "create" {
+			return abort("bad_type", term.Atom(o.tab), term.Atom(st), node(s.self))
+		}
+		return abort("has_no_disc", node(s.self))
+	}
+	return nil
+}
+
+// noDiscTables checks that the node keeps no table on disc, before its schema leaves the disc.
+func (s *Store) noDiscTables() error {
+	var disc []string
+	for name, t := range s.tabs {
+		if name != "schema" && (t.own == Disc || t.own == DiscOnly) {
+			disc = append(disc, name)
+		}
+	}
+	if len(disc) == 0 {
+		return nil
+	}
+	slices.Sort(disc)
+	return prose(Aborted, "Disc resident tables", names(disc), node(s.self))
+}
+
+// applySchema carries out schema changes on this node.
+func (s *Store) applySchema(ops []schemaOp) {
+	if len(ops) == 0 {
+		return
+	}
+	s.gate.Lock()
+	s.mu.Lock()
+	var events []Event
+	for _, o := range ops {
+		events = append(events, s.applySchemaOp(o)...)
+	}
+	s.publish()
+	s.mu.Unlock()
+	s.gate.Unlock()
+	for _, e := range events {
+		s.hub.schema(e)
+	}
+}
+
+// applySchemaOp changes one table. Callers hold mu.
+func (s *Store) applySchemaOp(o schemaOp) []Event {
+	wrote := Event{Kind: "schema_write", Table: o.tab, By: "transaction"}
+	old := s.tabs[o.tab]
+	switch o.kind {
+	case "create":
+		s.createHere(o.def)
+		return []Event{wrote, wrote}
+	case "delete":
+		s.dropHere(o.tab)
+		return []Event{{Kind: "schema_delete", Table: o.tab, By: "transaction"}}
+	case "clear":
+		if old != nil && old.data != nil {
+			old.data.clear()
+			s.logHere(old, disk.Change{Op: disk.Clear, Table: o.tab})
+		}
+		return nil
+	case "transform":
+		s.redefine(o.def)
+		s.transformHere(o)
+		return []Event{wrote}
+	case "define":
+		s.redefine(o.def)
+		return []Event{wrote}
+	}
+	return nil
+}
+
+// logHere appends changes of a table's content when it has a copy on disc here.
+func (s *Store) logHere(t *tab, cs ...disk.Change) {
+	if t.own != Disc && t.own != DiscOnly {
+		return
+	}
+	if _, err := s.disk.Append(cs...); err != nil {
+		s.fatalLater("cannot write the log: " + err.Error())
+	}
+}
+
+// saveDef keeps a definition on disc.
+func (s *Store) saveDef(d *Def, more ...disk.Change) {
+	cs := append(more, disk.Change{Op: disk.SetMeta, Key: metaTable(d.Name), Value: d.term()})
+	if err := s.saveNow(cs...); err != nil {
+		s.fatalLater("cannot write the schema: " + err.Error())
+	}
+}
+
+func diskType(typ string) disk.Type {
+	switch typ {
+	case "ordered_set":
+		return disk.OrderedSet
+	case "bag":
+		return disk.Bag
+	}
+	return disk.Set
+}
+
+// makeOnDisc gives the change that makes a table's place on disc.
+func makeOnDisc(d *Def, st Storage) disk.Change {
+	return disk.Change{Op: disk.Create, Table: d.Name, Type: diskType(d.Type), Only: st == DiscOnly}
+}
+
+// createHere makes a new table, empty and loaded at all running nodes that have a copy.
+func (s *Store) createHere(d *Def) {
+	t := &tab{Def: d, own: d.storage(s.self)}
+	for _, n := range sorted(d.holders()) {
+		if s.nodes[n] && (!d.LocalContent || n == s.self) {
+			t.active = append(t.active, n)
+		}
+	}
+	var more []disk.Change
+	if t.own != Unknown {
+		t.data = newData(d)
+		if t.own != RAM {
+			more = append(more, makeOnDisc(d, t.own))
+		}
+	}
+	s.tabs[d.Name] = t
+	s.reroute(d.Name)
+	s.saveDef(d, more...)
+}
+
+// dropHere forgets a table.
+func (s *Store) dropHere(name string) {
+	t := s.tabs[name]
+	if t == nil {
+		return
+	}
+	delete(s.tabs, name)
+	cs := []disk.Change{{Op: disk.DelMeta, Key: metaTable(name)}}
+	if t.own == Disc || t.own == DiscOnly {
+		cs = append(cs, disk.Change{Op: disk.Drop, Table: name})
+	}
+	if s.masters[name] != nil {
+		delete(s.masters, name)
+		cs = append(cs, disk.Change{Op: disk.DelMeta, Key: metaMaster(name)})
+	}
+	if err := s.saveNow(cs...); err != nil {
+		s.fatalLater("cannot write the schema: " + err.Error())
+	}
+	s.hub.endTable(name)
+}
+
+// redefine replaces a definition and brings the own copy in line with it. Callers hold mu.
+func (s *Store) redefine(d *Def) {
+	old := s.tabs[d.Name]
+	if old == nil {
+		s.createHere(d)
+		return
+	}
+	was, now := old.own, d.storage(s.self)
+	s.setTab(d.Name, func(t *tab) {
+		t.Def = d
+		holds := func(n kit.NodeName) bool { return !slices.Contains(d.holders(), n) }
+		t.active = slices.DeleteFunc(slices.Clone(t.active), holds)
+		t.joining = slices.DeleteFunc(slices.Clone(t.joining), holds)
+		if now == Unknown && t.data != nil {
+			t.data = nil
+		}
+	})
+	if d.Name == "schema" {
+		s.redefineSchema(was, now)
+		return
+	}
+	s.reindex(old, d)
+	var more []disk.Change
+	switch {
+	case was == now:
+	case now == Unknown:
+		s.hub.endTable(d.Name)
+		if was != RAM {
+			more = append(more, disk.Change{Op: disk.Drop, Table: d.Name})
+		}
+	case now == RAM && was != Unknown:
+		more = append(more, disk.Change{Op: disk.Drop, Table: d.Name})
+	case was == RAM || was == Unknown:
+		more = append(more, makeOnDisc(d, now))
+	case was != now:
+		more = append(more, disk.Change{Op: disk.Drop, Table: d.Name}, makeOnDisc(d, now))
+	}
+	if now == RAM && was == Unknown {
+		more = nil
+	}
+	s.saveDef(d, more...)
+	if t := s.tabs[d.Name]; was != now && was != Unknown && (now == Disc || now == DiscOnly) && t.data != nil {
+		s.rewrite(d.Name, t.data)
+	}
+	s.reroute(d.Name)
+}
+
+// rewrite makes the content in memory the whole content on disc.
+func (s *Store) rewrite(name string, d *data) {
+	if err := s.disk.Replace(name, slices.Values(d.all())); err != nil {
+		s.fatalLater("cannot write table " + name + ": " + err.Error())
+	}
+}
+
+// reindex adds and drops indexes of the own copy.
+func (s *Store) reindex(old *tab, d *Def) {
+	t := s.tabs[d.Name]
+	if t.data == nil {
+		return
+	}
+	for _, pos := range old.Index {
+		if !slices.Contains(d.Index, pos) {
+			t.data.delIndex(pos)
+		}
+	}
+	for _, pos := range d.Index {
+		t.data.addIndex(pos)
+	}
+}
+
+// redefineSchema moves the schema between memory and disc. Callers hold mu.
+func (s *Store) redefineSchema(was, now Storage) {
+	t := s.tabs["schema"]
+	switch {
+	case was == RAM && now == Disc:
+		cs := []disk.Change{}
+		for _, name := range sortedKeys(s.tabs) {
+			cs = append(cs, disk.Change{Op: disk.SetMeta, Key: metaTable(name), Value: s.tabs[name].Def.term()})
+		}
+		if err := s.saveNow(cs...); err != nil {
+			s.fatalLater("cannot write the schema: " + err.Error())
+		}
+	case was == Disc && now == RAM:
+		if err := s.wipe(); err != nil {
+			s.fatalLater("cannot remove the schema: " + err.Error())
+		}
+	default:
+		s.saveDef(t.Def)
+	}
+	s.reroute("schema")
+}
+
+// wipe removes everything from the disc.
+func (s *Store) wipe() error {
+	if s.disk == nil {
+		return nil
+	}
+	var cs []disk.Change
+	for _, p := range s.disk.AllMeta() {
+		cs = append(cs, disk.Change{Op: disk.DelMeta, Key: p.Key})
+	}
+	for _, t := range s.disk.Tables() {
+		cs = append(cs, disk.Change{Op: disk.Drop, Table: t.Name})
+	}
+	if len(cs) == 0 {
+		return nil
+	}
+	lsn, err := s.disk.Append(cs...)
+	if err != nil {
+		return err
+	}
+	return s.disk.Sync(lsn)
+}
+
+// transformHere replaces the content of the own copy.
+func (s *Store) transformHere(o schemaOp) {
+	t := s.tabs[o.tab]
+	if t == nil || t.data == nil || o.rows == nil {
+		return
+	}
+	d := newData(o.def)
+	for _, r := range o.rows {
+		d.put(r)
+	}
+	s.setTab(o.tab, func(t *tab) { t.data = d })
+	if t.own == Disc || t.own == DiscOnly {
+		s.rewrite(o.tab, d)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	ks := make([]string, 0, len(m))
+	for k := range m {
+		ks = append(ks, k)
+	}
+	slices.Sort(ks)
+	return ks
+}

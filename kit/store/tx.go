@@ -1,0 +1,486 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/store/lock"
+	"netsplit/kit/term"
+)
+
+// Tx is an activity that its caller drives: a transaction, or one of the dirty kinds. Begin makes it; Commit or
+// Abort ends it, and Close ends it in any case. One goroutine at a time uses it; Close may come from another.
+//
+// An operation of a transaction may answer ErrRestart: the caller then performs all operations again from the
+// first, on the same Tx. Any other error of an operation leaves the transaction open; the caller decides
+// whether to abort.
+type Tx struct {
+	s      *Store
+	ctx    context.Context
+	cancel context.CancelFunc
+	id     lock.Tx
+	kind   Kind
+	opts   TxOptions
+
+	mu        sync.Mutex // held by the operation in progress
+	ended     bool
+	held      []heldLock
+	touched   []kit.NodeName // nodes that know of this transaction
+	ws        writeSet
+	outer     []writeSet // of the enclosing transactions, when nested
+	restarts  int
+	restarted bool
+	lost      lostNodes
+}
+
+// lostNodes are the nodes that have gone while the transaction was open.
+type lostNodes struct {
+	mu sync.Mutex
+	ns []kit.NodeName
+}
+
+// TxOptions limit a transaction. Retries is how often it may run in all before it is aborted with nomore;
+// Infinity, the zero value, is no limit.
+type TxOptions struct{ Retries int }
+
+// heldLock is a lock that the transaction holds, on some nodes.
+type heldLock struct {
+	tab   string
+	key   term.Term // nil: the whole table
+	kind  lock.Kind
+	nodes []kit.NodeName
+}
+
+// Begin begins an activity. Its age counts from here. It lives until Commit, Abort, Close, the end of ctx or a stop of
+// the store.
+func (s *Store) Begin(ctx context.Context, kind Kind, opts ...TxOptions) (*Tx, error) {
+	v := s.view.Load()
+	if v == nil || !v.up {
+		err := abort("node_not_running", node(s.self))
+		if kind > SyncTransaction {
+			return s.newTx(ctx, kind, opts), nil // each operation says so itself
+		}
+		return nil, err
+	}
+	tx := s.newTx(ctx, kind, opts)
+	if kind > SyncTransaction {
+		return tx, nil
+	}
+	s.txMu.Lock()
+	defer s.txMu.Unlock()
+	if len(s.open) >= MaxOpen {
+		tx.cancel()
+		return nil, &Error{Class: Aborted, Reason: reason("system_limit", node(s.self)), kind: kit.Overloaded}
+	}
+	s.open[tx.id] = tx
+	return tx, nil
+}
+
+func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
+	tx := &Tx{s: s, id: s.clock.next(), kind: kind}
+	tx.ctx, tx.cancel = context.WithCancel(ctx)
+	if len(opts) > 0 {
+		tx.opts = opts[0]
+	}
+	return tx
+}
+
+// ID gives the transaction's name and age.
+func (tx *Tx) ID() lock.Tx { return tx.id }
+
+// Kind gives the kind of activity.
+func (tx *Tx) Kind() Kind { return tx.kind }
+
+// IsTransaction reports whether the activity has locks and is all or nothing.
+func (tx *Tx) IsTransaction() bool { return tx.kind <= SyncTransaction }
+
+// Restarted reports whether the transaction has had to run again.
+func (tx *Tx) Restarted() bool { return tx.restarted }
+
+// Depth is how many transactions this one is nested in at the moment.
+func (tx *Tx) Depth() int { return len(tx.outer) }
+
+var errEnded = &kit.Error{Op: "use transaction", Kind: kit.Invalid, Err: errors.New("it has ended")}
+
+// enter begins an operation.
+func (tx *Tx) enter() (*view, error) {
+	tx.mu.Lock()
+	if tx.ended {
+		tx.mu.Unlock()
+		return nil, errEnded
+	}
+	v := tx.s.view.Load()
+	if v == nil || !v.up {
+		if !tx.IsTransaction() {
+			return &view{}, nil // no table exists then
+		}
+		tx.mu.Unlock()
+		return nil, abort("node_not_running", node(tx.s.self))
+	}
+	return v, nil
+}
+
+// Nest begins a transaction inside this one. Unnest ends it, keeping or dropping what it wrote; its locks stay in
+// either case until the outermost ends.
+func (tx *Tx) Nest() error {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.ended {
+		return errEnded
+	}
+	tx.outer = append(tx.outer, tx.ws)
+	tx.ws = tx.ws.clone()
+	return nil
+}
+
+// Unnest ends the innermost nested transaction.
+func (tx *Tx) Unnest(keep bool) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if len(tx.outer) == 0 {
+		return
+	}
+	last := len(tx.outer) - 1
+	if !keep {
+		tx.ws = tx.outer[last]
+		tx.s.count.failures.Add(1)
+	}
+	tx.outer = tx.outer[:last]
+}
+
+// Abort ends the activity; what a transaction has written is forgotten.
+func (tx *Tx) Abort() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if !tx.ended && tx.IsTransaction() {
+		tx.s.count.failures.Add(1)
+	}
+	tx.finish()
+}
+
+// Close ends the activity whatever it is doing, as the death of its process does. After Commit or Abort it does nothing.
+func (tx *Tx) Close() {
+	tx.cancel()
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.finish()
+}
+
+// finish lets go of everything.
+func (tx *Tx) finish() {
+	if tx.ended {
+		return
+	}
+	tx.ended = true
+	tx.dropLocks("")
+	tx.leave()
+}
+
+// leave takes the transaction out of the list of open ones.
+func (tx *Tx) leave() {
+	tx.cancel()
+	tx.ws, tx.outer, tx.held = writeSet{}, nil, nil
+	if tx.IsTransaction() {
+		tx.s.txMu.Lock()
+		delete(tx.s.open, tx.id)
+		tx.s.txMu.Unlock()
+	}
+}
+
+// dropLocks releases the transaction's locks at every node but one.
+func (tx *Tx) dropLocks(but kit.NodeName) {
+	for _, n := range tx.touched {
+		switch {
+		case n == but:
+		case n == tx.s.self:
+			tx.s.release(tx.id)
+		default:
+			tx.s.releaseThere(n, tx.id)
+		}
+	}
+	tx.touched = nil
+	if but != "" {
+		tx.touched = append(tx.touched, but)
+	}
+	tx.held = nil
+}
+
+func (tx *Tx) touch(n kit.NodeName) {
+	if !slices.Contains(tx.touched, n) {
+		tx.touched = append(tx.touched, n)
+	}
+}
+
+// holds reports whether the transaction has the lock already, on these nodes at least.
+func (tx *Tx) holds(tab string, key term.Term, kind lock.Kind, nodes []kit.NodeName) bool {
+	for i := range tx.held {
+		h := &tx.held[i]
+		if h.kind < kind || h.tab != tab || h.key != nil && (key == nil || !term.Equal(h.key, key)) {
+			continue
+		}
+		if containsAll(h.nodes, nodes) {
+			return true
+		}
+	}
+	return false
+}
+
+func containsAll(have, want []kit.NodeName) bool {
+	for _, n := range want {
+		if !slices.Contains(have, n) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxAttempts bounds how often a request follows a table that moves between nodes.
+const maxAttempts = 100
+
+// lockRead takes a read lock at the node where the table is read. With want it gives the rows of the key, read
+// there under the lock.
+func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, error) {
+	s := tx.s
+	for range maxAttempts {
+		t := s.table(tab)
+		if t == nil || t.read == "" {
+			break
+		}
+		if tx.holds(tab, key, lock.Read, []kit.NodeName{t.read}) {
+			if !want {
+				return nil, nil
+			}
+			return s.readRows(tx.ctx, t, key)
+		}
+		tx.touch(t.read)
+		item := lock.Item{Table: tab, Key: key}
+		var calls []*lockCall
+		ch := make(chan lockReply, 2)
+		if t.read == s.self {
+			ans, call := s.lockHere(tx.id, item, lock.Read, ch)
+			if ans != lock.Granted {
+				calls = append(calls, call)
+			}
+		} else {
+			calls = append(calls, s.lockThere(t.read, tx.id, item, lock.Read, want, ch))
+		}
+		rep, err := tx.await(calls, ch)
+		if err != nil {
+			return nil, err
+		}
+		if rep.answer != lockGranted {
+			continue
+		}
+		tx.held = append(tx.held, heldLock{tab, key, lock.Read, []kit.NodeName{t.read}})
+		if !want || t.read != s.self {
+			return rep.rows, nil
+		}
+		return t.data.get(key), nil
+	}
+	return nil, abort("no_exists", term.Atom(tab))
+}
+
+// lockWrite takes a write lock at every active copy and gives the nodes. Kind is Read for a load lock.
+func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeName, error) {
+	for range maxAttempts {
+		t := tx.s.table(tab)
+		if t == nil || len(t.writers()) == 0 {
+			break
+		}
+		ns := t.writers()
+		if t.Majority && kind == lock.Write && !t.majority(ns) {
+			return nil, abort("no_majority", term.Atom(tab))
+		}
+		done, err := tx.lockAt(lock.Item{Table: tab, Key: key}, kind, ns)
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			return ns, nil
+		}
+	}
+	return nil, abort("no_exists", term.Atom(tab))
+}
+
+// majority reports whether nodes are more than half of the table's copies.
+func (t *tab) majority(have []kit.NodeName) bool { return 2*len(have) > len(t.holders()) }
+
+// lockAt takes a lock at nodes, the first before the others so that two who want the same meet there. done is
+// false when a node went away or came meanwhile and the caller has to look again.
+func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bool, err error) {
+	if tx.holds(item.Table, item.Key, kind, ns) {
+		return true, nil
+	}
+	s := tx.s
+	ask := func(ns []kit.NodeName) (bool, error) {
+		ch := make(chan lockReply, 2*len(ns))
+		var calls []*lockCall
+		for _, n := range ns {
+			tx.touch(n)
+			if n != s.self {
+				calls = append(calls, s.lockThere(n, tx.id, item, kind, false, ch))
+			} else if ans, call := s.lockHere(tx.id, item, kind, ch); ans != lock.Granted {
+				calls = append(calls, call)
+			}
+		}
+		rep, err := tx.await(calls, ch)
+		return rep.answer == lockGranted, err
+	}
+	ok, err := ask(ns[:1])
+	if err == nil && ok && len(ns) > 1 {
+		ok, err = ask(ns[1:])
+	}
+	if err != nil || !ok {
+		return false, err
+	}
+	tx.held = append(tx.held, heldLock{item.Table, item.Key, kind, ns})
+	if item.Table == globalTable {
+		return true, nil
+	}
+	t := s.table(item.Table)
+	return t != nil && containsAll(ns, t.writers()), nil
+}
+
+// await waits until all requests are granted. A refusal makes the transaction stand aside and run again. The
+// reply is that of the last one, or one that was lost or failed.
+func (tx *Tx) await(calls []*lockCall, ch chan lockReply) (rep lockReply, err error) {
+	worst := lockReply{answer: lockGranted}
+	for range calls {
+		select {
+		case r := <-ch:
+			switch r.answer {
+			case lockRefused:
+				tx.s.forget(except(calls, r.id)...)
+				return r, tx.standAside(r, ch)
+			case lockLost, lockFailed:
+				worst = r
+			default:
+				rep = r
+			}
+		case <-tx.ctx.Done():
+			tx.s.forget(calls...)
+			return rep, tx.gone()
+		}
+	}
+	if worst.answer != lockGranted {
+		return worst, nil
+	}
+	return rep, nil
+}
+
+func except(calls []*lockCall, id uint64) []*lockCall {
+	return slices.DeleteFunc(slices.Clone(calls), func(c *lockCall) bool { return c.id == id })
+}
+
+// gone is the error of an operation whose client, or store, has gone.
+func (tx *Tx) gone() error {
+	if v := tx.s.view.Load(); v == nil || !v.up {
+		return abort("node_not_running", node(tx.s.self))
+	}
+	return &Error{Class: Aborted, Reason: term.Atom("killed"), kind: kit.Unavailable}
+}
+
+// patience is how long a transaction with limited retries stands aside for its nth run: the longest that
+// mnesia_lib:random_time/2 would let it sleep.
+func patience(n int) time.Duration {
+	d := n * n
+	return time.Duration(500*d/(d+50)+1) * time.Millisecond
+}
+
+// standAside gives up all locks and writes, waits with nothing until the lock that was refused is granted, and
+// answers ErrRestart.
+func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
+	s := tx.s
+	tx.dropLocks(r.from)
+	tx.ws, tx.outer = writeSet{}, nil
+	tx.restarts++
+	if tx.opts.Retries != Infinity && tx.restarts >= tx.opts.Retries {
+		s.forget(&lockCall{id: r.id})
+		s.count.failures.Add(1)
+		tx.finish()
+		return &Error{Class: Aborted, Reason: term.Atom("nomore"), kind: kit.Overloaded}
+	}
+	tx.restarted = true
+	s.count.restarts.Add(1)
+	var late <-chan time.Time
+	if tx.opts.Retries != Infinity {
+		timer := time.NewTimer(patience(tx.restarts))
+		defer timer.Stop()
+		late = timer.C
+	}
+	for {
+		select {
+		case again := <-ch:
+			if again.id != r.id {
+				continue // the answer to a request that was given up
+			}
+			if again.answer == lockLost {
+				tx.touched = nil
+			}
+			return ErrRestart
+		case <-late:
+			s.forget(&lockCall{id: r.id})
+			tx.dropLocks("")
+			return ErrRestart
+		case <-tx.ctx.Done():
+			s.forget(&lockCall{id: r.id})
+			return tx.gone()
+		}
+	}
+}
+
+// table gives a table of the running store, or nil.
+func (s *Store) table(name string) *tab {
+	v := s.view.Load()
+	if v == nil {
+		return nil
+	}
+	return v.tables[name]
+}
+
+// Transaction runs fn in a transaction and commits when it returns nil. fn runs again whenever the transaction has
+// to give way to an older one, so it must have no effect but through tx. An error of fn aborts the
+// transaction and is returned; Abort makes one with a reason of the caller's.
+func (s *Store) Transaction(ctx context.Context, fn func(*Tx) error, opts ...TxOptions) error {
+	return s.Activity(ctx, Transaction, fn, opts...)
+}
+
+// Activity runs fn in an activity of the kind, as mnesia:activity/2.
+func (s *Store) Activity(ctx context.Context, kind Kind, fn func(*Tx) error, opts ...TxOptions) error {
+	tx, err := s.Begin(ctx, kind, opts...)
+	if err != nil {
+		return err
+	}
+	defer tx.Close()
+	for {
+		err := fn(tx)
+		if err == nil {
+			err = tx.Commit()
+		}
+		switch {
+		case errors.Is(err, ErrRestart):
+			continue
+		case err != nil:
+			tx.Abort()
+			return err
+		}
+		return nil
+	}
+}
+
+// Nested runs fn in a transaction inside this one. When fn fails what it wrote is forgotten and the outer one
+// may go on; locks stay. ErrRestart must be passed on: the outermost runs again.
+func (tx *Tx) Nested(fn func(*Tx) error) error {
+	if err := tx.Nest(); err != nil {
+		return err
+	}
+	err := fn(tx)
+	if !errors.Is(err, ErrRestart) {
+		tx.Unnest(err == nil)
+	}
+	return err
+}

@@ -1,0 +1,193 @@
+package store
+
+import (
+	"netsplit/kit"
+	"netsplit/kit/store/lock"
+	"netsplit/kit/term"
+)
+
+// checkRow is mnesia_lib:validate_record/2 with the guard of mnesia:write/3 before it.
+func rowShape(table string, row term.Term, lk Lock) (term.Tuple, error) {
+	t, ok := row.(term.Tuple)
+	if !ok || len(t) < 3 || table == "schema" {
+		return nil, abort("bad_type", term.Atom(table), row, term.Atom(lk))
+	}
+	return t, nil
+}
+
+// fits checks the record's name and size.
+func (t *tab) fits(row term.Tuple) error {
+	if len(row) != t.arity() || row[0] != term.Term(term.Atom(t.RecordName)) {
+		return abort("bad_type", row)
+	}
+	return nil
+}
+
+// Write writes a row: in a set it replaces the row with its key, in a bag it is added. It takes a write lock on the
+// record at every active copy.
+func (tx *Tx) Write(table string, row term.Term, lk ...Lock) error {
+	v, err := tx.enter()
+	if err != nil {
+		return err
+	}
+	defer tx.mu.Unlock()
+	kind := want(lk, WriteLock)
+	r, err := rowShape(table, row, kind)
+	if err != nil {
+		return err
+	}
+	if !tx.IsTransaction() {
+		t := v.tables[table]
+		if t == nil {
+			return abort("no_exists", term.Atom(table))
+		}
+		if err := t.fits(r); err != nil {
+			return err
+		}
+		return tx.dirty(v, op{kind: opWrite, tab: table, row: r})
+	}
+	t, err := tx.writeLock(table, r[1], kind)
+	if err != nil {
+		return err
+	}
+	if err := t.fits(r); err != nil {
+		return err
+	}
+	if tx.ws.size() >= MaxWrites {
+		return &Error{Class: Aborted, Reason: reason("system_limit", term.Atom("writes")), kind: kit.Overloaded}
+	}
+	tx.ws.write(t, r)
+	return nil
+}
+
+func (tx *Tx) writeLock(table string, key term.Term, kind Lock) (*tab, error) {
+	if kind != WriteLock && kind != StickyLock {
+		return nil, abort("bad_type", term.Atom(table), term.Atom(kind))
+	}
+	if _, err := tx.lockWrite(table, key, lock.Write); err != nil {
+		return nil, err
+	}
+	t := tx.s.table(table)
+	if t == nil {
+		return nil, abort("no_exists", term.Atom(table))
+	}
+	return t, nil
+}
+
+// Delete deletes all rows with a key.
+func (tx *Tx) Delete(table string, key term.Term, lk ...Lock) error {
+	v, err := tx.enter()
+	if err != nil {
+		return err
+	}
+	defer tx.mu.Unlock()
+	if table == "schema" {
+		return abort("bad_type", term.Atom(table))
+	}
+	if !tx.IsTransaction() {
+		return tx.dirty(v, op{kind: opDelete, tab: table, key: key})
+	}
+	if _, err := tx.writeLock(table, key, want(lk, WriteLock)); err != nil {
+		return err
+	}
+	tx.ws.delete(table, key)
+	return nil
+}
+
+// DeleteObject deletes exactly that row.
+func (tx *Tx) DeleteObject(table string, row term.Term, lk ...Lock) error {
+	v, err := tx.enter()
+	if err != nil {
+		return err
+	}
+	defer tx.mu.Unlock()
+	r, ok := row.(term.Tuple)
+	if !ok || len(r) < 3 || table == "schema" {
+		return abort("bad_type", term.Atom(table))
+	}
+	if hasVar(r) {
+		return abort("bad_type", term.Atom(table), row)
+	}
+	if !tx.IsTransaction() {
+		return tx.dirty(v, op{kind: opDeleteRow, tab: table, row: r})
+	}
+	t, err := tx.writeLock(table, r[1], want(lk, WriteLock))
+	if err != nil {
+		return err
+	}
+	tx.ws.deleteRow(t, r)
+	return nil
+}
+
+// LockTable locks a whole table and gives the nodes where: none for a read lock, and none in a dirty activity.
+func (tx *Tx) LockTable(table string, kind Lock) ([]kit.NodeName, error) {
+	_, err := tx.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer tx.mu.Unlock()
+	if !tx.IsTransaction() {
+		return nil, nil
+	}
+	switch kind {
+	case ReadLock:
+		_, err := tx.lockRead(table, nil, false)
+		return nil, err
+	case WriteLock, StickyLock:
+		return tx.lockWrite(table, nil, lock.Write)
+	case LoadLock:
+		return tx.lockWrite(table, nil, lock.Read)
+	}
+	return nil, abort("bad_type", term.Atom(table), term.Atom(kind))
+}
+
+// LockRecord locks a record.
+func (tx *Tx) LockRecord(table string, key term.Term, kind Lock) error {
+	_, err := tx.enter()
+	if err != nil {
+		return err
+	}
+	defer tx.mu.Unlock()
+	if !tx.IsTransaction() {
+		return nil
+	}
+	return tx.recordLock(table, key, kind)
+}
+
+// LockGlobal locks a name of the caller's at nodes, those of them whose stores run, and gives these.
+func (tx *Tx) LockGlobal(key term.Term, nodes []kit.NodeName, kind Lock) ([]kit.NodeName, error) {
+	v, err := tx.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer tx.mu.Unlock()
+	if !tx.IsTransaction() {
+		return nil, nil
+	}
+	k := lock.Write
+	switch kind {
+	case ReadLock:
+		k = lock.Read
+	case WriteLock:
+	default:
+		return nil, abort("bad_type", term.T(term.Atom("global"), key, nodeList(nodes)), term.Atom(kind))
+	}
+	var at []kit.NodeName
+	for _, n := range sorted(nodes) {
+		for _, up := range v.nodes {
+			if n == up {
+				at = append(at, n)
+			}
+		}
+	}
+	if len(at) == 0 {
+		return nil, nil
+	}
+	for range maxAttempts {
+		done, err := tx.lockAt(lock.Item{Table: globalTable, Key: key}, k, at)
+		if err != nil || done {
+			return at, err
+		}
+	}
+	return nil, abort("no_exists", key)
+}
