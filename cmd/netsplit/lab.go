@@ -33,7 +33,7 @@ func newLabCmd() *cobra.Command {
 // labVerbs is what stands under "lab", in the order of the help.
 func labVerbs() []*cobra.Command {
 	return []*cobra.Command{
-		newLabUpCmd(), newLabPsCmd(), newLabDownCmd(), newLabExportCmd(),
+		newLabListCmd(), newLabStartCmd(), newLabUpCmd(), newLabPsCmd(), newLabDownCmd(), newLabExportCmd(),
 	}
 }
 

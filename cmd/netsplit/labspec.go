@@ -85,11 +85,7 @@ func labAndFolder(c lab.Catalog, arg string) (*lab.Lab, string, error) {
 // prepare makes the lab's tables and data on a fresh cluster, and leaves the data in the journal for the shell.
 func prepare(ctx context.Context, c *cluster.Cluster, l *lab.Lab) error {
 	seed := rand.Uint64()
-	data, err := shell.EncodeData(l.Scenarios[0].New(seed).Data)
-	if err != nil {
-		return err
-	}
-	c.Journal(shell.JournalData, fmt.Sprintf("data of %s, seed %d", l.Slug, seed), data)
+	c.Journal(shell.JournalData, fmt.Sprintf("data of %s, seed %d", l.Slug, seed), shell.LabData{Seed: seed, Data: l.Scenarios[0].New(seed).Data})
 	return l.Prepare(ctx, lab.Record(c), seed)
 }
 

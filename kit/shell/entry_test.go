@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -153,16 +154,17 @@ func TestEntriesAndDataSurviveTheJournal(t *testing.T) {
 	if e.Took = 1000; err != nil || back != e { // kept in microseconds
 		t.Errorf("%+v %v", back, err)
 	}
-	raw, err := EncodeData(map[string]term.Term{"k": term.Tuple{term.Atom("a"), term.Bin("b")}})
+	raw, err := json.Marshal(LabData{Seed: 1 << 63, Data: map[string]term.Term{"k": term.Tuple{term.Atom("a"), term.Bin("b")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := DecodeData(raw)
-	if err != nil || !term.Equal(data["k"], term.Tuple{term.Atom("a"), term.Bin("b")}) {
+	var data LabData
+	err = json.Unmarshal(raw, &data)
+	if err != nil || data.Seed != 1<<63 || !term.Equal(data.Data["k"], term.Tuple{term.Atom("a"), term.Bin("b")}) {
 		t.Errorf("%v %v", data, err)
 	}
-	for _, bad := range []string{"", "[]", `{"k":{"t":1}}`, "{"} {
-		if _, err := DecodeData([]byte(bad)); err == nil {
+	for _, bad := range []string{"[]", `{"data":{"k":{"t":1}}}`, "{", `{"seed":-1}`} {
+		if err := json.Unmarshal([]byte(bad), &data); err == nil {
 			t.Errorf("%q is read", bad)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 const (
 	JournalCommand = "command" // an entry typed in the shell; Data is EncodeEntry's
 	JournalFault   = "fault"   // a fault, from the shell or the command line
-	JournalData    = "data"    // the lab's random data; Data is EncodeData's
+	JournalData    = "data"    // the lab's random data; Data is a LabData
 )
 
 // entryJSON is the form of an Entry in the journal.
@@ -47,26 +47,37 @@ func DecodeEntry(b json.RawMessage) (Entry, error) {
 	return Entry{Source: e.Source, OK: e.OK, Outcome: e.Outcome, Took: time.Duration(e.Micros) * time.Microsecond}, nil
 }
 
-// EncodeData makes the Data of a journal entry of kind JournalData.
-func EncodeData(data map[string]term.Term) (json.RawMessage, error) {
-	out := map[string]jsonTerm{}
-	for k, v := range data {
-		out[k] = jsonTerm{v}
+// LabData is what a running lab was started with: the seed that its random data was drawn from, and the data.
+type LabData struct {
+	Seed uint64
+	Data map[string]term.Term
+}
+
+type labDataJSON struct {
+	Seed uint64              `json:"seed"`
+	Data map[string]jsonTerm `json:"data"`
+}
+
+// MarshalJSON makes the Data of a journal entry of kind JournalData.
+func (d LabData) MarshalJSON() ([]byte, error) {
+	out := labDataJSON{Seed: d.Seed, Data: map[string]jsonTerm{}}
+	for k, v := range d.Data {
+		out.Data[k] = jsonTerm{v}
 	}
 	return json.Marshal(out)
 }
 
-// DecodeData reads what EncodeData wrote.
-func DecodeData(b json.RawMessage) (map[string]term.Term, error) {
-	var in map[string]jsonTerm
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (d *LabData) UnmarshalJSON(b []byte) error {
+	var in labDataJSON
 	if err := json.Unmarshal(b, &in); err != nil {
-		return nil, &kit.Error{Op: "read lab data", Kind: kit.Corrupt, Err: err}
+		return &kit.Error{Op: "read lab data", Kind: kit.Corrupt, Err: err}
 	}
-	out := map[string]term.Term{}
-	for k, v := range in {
-		out[k] = v.Term
+	d.Seed, d.Data = in.Seed, map[string]term.Term{}
+	for k, v := range in.Data {
+		d.Data[k] = v.Term
 	}
-	return out, nil
+	return nil
 }
 
 // Step is one thing that was done to a lab, in the order of the journal.

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"netsplit/kit"
+	"netsplit/kit/cluster"
+	"netsplit/kit/door"
+	"netsplit/kit/shell"
+	"netsplit/kit/term"
+)
+
+// runFileName is the script that a workspace hands in.
+const runFileName = "run.star"
+
+func newLabExportCmd() *cobra.Command {
+	var labName string
+	var force, toStdout bool
+	cmd := &cobra.Command{
+		Use:   "export [DIR]",
+		Short: "Write what was done to the lab as " + runFileName,
+		Long: "Writes what was typed in the shell and the faults of the command line, as far as they succeeded, as a script that\n" +
+			"\"netsplit grade\" can run on a fresh cluster. Values that are the lab's random data become lab.data[...].\n" +
+			"DIR is the workspace; without it, the one that the lab was started from, else the current folder.",
+		Example: "  netsplit lab export\n  netsplit lab export ./my-work --force\n  netsplit lab export --stdout",
+		Args:    atMostOneArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := cluster.Open("", labName, "cli")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			text, n, err := exportText(c)
+			if err != nil {
+				return err
+			}
+			if toStdout {
+				fmt.Fprint(cmd.OutOrStdout(), text)
+				return nil
+			}
+			dir := "."
+			switch {
+			case len(args) == 1:
+				dir = args[0]
+			case c.Dir() != "":
+				dir = c.Dir()
+			}
+			path := filepath.Join(dir, runFileName)
+			if err := writeExport(path, text, force); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: %d steps\nnext: read it through, then \"netsplit grade %s\"\n", path, n, dir)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&labName, "lab", "", "which lab, when several are running")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite a "+runFileName+" that is there")
+	cmd.Flags().BoolVar(&toStdout, "stdout", false, "print it instead of writing the file")
+	return cmd
+}
+
+// exportText makes the script of a lab's journal, and counts its steps.
+func exportText(c *cluster.Cluster) (string, int, error) {
+	path, err := cluster.JournalPath("", c.Lab())
+	if err != nil {
+		return "", 0, err
+	}
+	entries, _, err := door.ReadJournal(path, 0)
+	if err != nil {
+		return "", 0, err
+	}
+	steps, data, err := journalSteps(entries)
+	if err != nil {
+		return "", 0, err
+	}
+	n := 0
+	for _, s := range steps {
+		if s.Fault != nil || s.Entry.OK {
+			n++
+		}
+	}
+	if n == 0 {
+		return "", 0, &kit.Error{Op: "export lab", What: c.Lab(), Kind: kit.NotFound, Err: errors.New("nothing has been done to it yet"),
+			Hint: "do the lab in \"netsplit sh\", then export it"}
+	}
+	return shell.Export(c.Lab(), data, steps), n, nil
+}
+
+// journalSteps picks what a person did out of a journal: entries of the shell, faults of the command line.
+func journalSteps(entries []door.Entry) (steps []shell.Step, data map[string]term.Term, err error) {
+	for _, e := range entries {
+		switch {
+		case e.Kind == shell.JournalData:
+			var d shell.LabData
+			if err := json.Unmarshal(e.Data, &d); err != nil {
+				return nil, nil, err
+			}
+			data = d.Data
+		case e.Kind == shell.JournalCommand && e.Who == "shell":
+			entry, err := shell.DecodeEntry(e.Data)
+			if err != nil {
+				continue // too long for the journal
+			}
+			steps = append(steps, shell.Step{At: e.Time, Entry: entry})
+		case e.Kind == shell.JournalFault && e.Who == "cli":
+			var f cluster.Fault
+			if json.Unmarshal(e.Data, &f) == nil && f.Do != "" && f.Do != "link" {
+				steps = append(steps, shell.Step{At: e.Time, Fault: strings.Fields(f.String())})
+			}
+		}
+	}
+	return steps, data, nil
+}
+
+// writeExport does not overwrite a script that somebody may have edited, unless told to; a starter's file, in which
+// nothing but comments stands, may be overwritten.
+func writeExport(path, text string, force bool) error {
+	old, err := os.ReadFile(path)
+	switch {
+	case err == nil && !force && !onlyComments(string(old)):
+		return &kit.Error{Op: "export lab to", What: path, Kind: kit.Exists, Err: errors.New("the file has contents"),
+			Hint: "--force overwrites it, --stdout prints the script"}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return &kit.Error{Op: "export lab to", What: path, Kind: kit.Invalid, Err: err}
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = "the folder is not there; \"netsplit lab start LAB DIR\" makes a workspace"
+		}
+		return &kit.Error{Op: "export lab to", What: path, Kind: kit.Invalid, Err: err, Hint: hint}
+	}
+	return nil
+}
+
+func onlyComments(src string) bool {
+	for line := range strings.Lines(src) {
+		if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "#") {
+			return false
+		}
+	}
+	return true
+}
