@@ -15,10 +15,11 @@ import (
 // later frame begins with its channel.
 type hello struct {
 	Purpose     string
-	Incarnation uint64 `json:",omitempty"` // of the dialler
-	Session     uint64 `json:",omitempty"` // the last session of this pair that the dialler knows of
-	Addr        string `json:",omitempty"` // where the dialler itself can be dialled
-	Asked       bool   `json:",omitempty"` // somebody asked for the connection; it overrides a Disconnect
+	Incarnation uint64        `json:",omitempty"` // of the dialler
+	Session     uint64        `json:",omitempty"` // the last session of this pair that the dialler knows of
+	Addr        string        `json:",omitempty"` // where the dialler itself can be dialled
+	Took        time.Duration `json:",omitempty"` // how long the dialler took to get through
+	Asked       bool          `json:",omitempty"` // somebody asked for the connection; it overrides a Disconnect
 }
 
 type answer struct {
@@ -108,10 +109,12 @@ func recvHello(ctx context.Context, c wire.Conn) (h hello, err error) {
 
 // call dials a peer for a link and greets it; the answer is yes, and trip the time that took, when err is nil.
 func call(ctx context.Context, n wire.Network, to wire.Peer, h hello) (c wire.Conn, a answer, trip time.Duration, err error) {
+	start := time.Now()
 	if c, err = n.Dial(ctx, to); err != nil {
 		return nil, a, 0, err
 	}
-	start := time.Now()
+	h.Took = time.Since(start)
+	start = time.Now()
 	fail := func(err error) (wire.Conn, answer, time.Duration, error) {
 		_ = c.Close()
 		return nil, a, 0, &kit.Error{Op: "connect to", Kind: kit.Unavailable, What: string(to.Node), Err: err}
@@ -164,7 +167,7 @@ type situation struct {
 	self, peer   kit.NodeName
 	up           bool
 	session      uint64 // the last session of the pair that we know of
-	incarnation  uint64 // the peer's, then
+	incarnation  uint64 // the peer's, as it last told; 0 is never
 	disconnected bool   // by Disconnect at either end
 	calling      bool   // our own call is under way,
 	calledAddr   string // to here
@@ -181,8 +184,9 @@ func judge(s situation, h hello) (decision, string) {
 	if s.up && (h.Incarnation < s.incarnation || !reborn && h.Session < s.session) {
 		return refuse, refusedStale
 	}
-	// Our call to where the peer was before reaches nobody; the peer's is better.
-	if s.calling && !s.up && s.self < s.peer && (h.Addr == "" || h.Addr == s.calledAddr) {
+	// Our call may have gone to the peer's former life, or to where it lived then, and would reach nobody.
+	moved := reborn && s.incarnation != 0 || h.Addr != "" && h.Addr != s.calledAddr
+	if s.calling && !s.up && s.self < s.peer && !moved {
 		return park, ""
 	}
 	return take, ""

@@ -75,7 +75,7 @@ type link struct {
 	auto         bool // connect by ourselves
 	disconnected bool
 	last         uint64 // last session known
-	incarnation  uint64 // the peer's, in that session
+	incarnation  uint64 // the peer's, as it last told
 	call         *attempt
 	reply        *attempt // to the peer's call
 	parked       *incoming
@@ -184,6 +184,9 @@ func (l *link) obey(o order) {
 	case orderRetry:
 		l.tryCall()
 	case orderConnect:
+		if s := l.current.Load(); s != nil && s.over() {
+			l.down(s.reason()) // first, or it would forget that somebody asked
+		}
 		l.disconnected, l.auto = false, !l.mesh.cfg.Manual
 		if l.current.Load() != nil {
 			o.reply <- nil
@@ -273,7 +276,8 @@ func (l *link) incoming(in incoming) {
 	case park:
 		l.unpark(refusedStale)
 		l.parked = &in
-		l.retryIn(l.mesh.cfg.DialTimeout / 2)
+		// A call that is not through long after the peer's got through is not going to be.
+		l.retryIn(min(max(l.mesh.cfg.Retry, 2*in.hello.Took), l.mesh.cfg.DialTimeout/2))
 	case take:
 		l.take(in)
 	}
@@ -300,6 +304,8 @@ func (l *link) take(in incoming) {
 	}
 	l.dropCall()
 	l.dropReply()
+	// Known from now on, so that if this call crossed ours after all, the next two that cross are not both given up.
+	l.incarnation, l.disconnected = in.hello.Incarnation, false
 	l.last = max(l.last, in.hello.Session) + 1
 	a := answer{Session: l.last, Incarnation: l.mesh.cfg.Incarnation}
 	l.reply = l.attempt(func(ctx context.Context) attempted {

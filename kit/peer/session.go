@@ -34,6 +34,16 @@ func (s *session) end(reason string) {
 	})
 }
 
+// over reports whether end was called.
+func (s *session) over() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // reason may be asked after ended is closed.
 func (s *session) reason() string {
 	<-s.ended

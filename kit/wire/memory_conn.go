@@ -120,25 +120,31 @@ func (c *memConn) deliver() {
 		case !timed:
 			<-c.wake
 		default:
-			t := time.NewTimer(wait)
-			select {
-			case <-c.wake:
-			case <-t.C:
-			}
-			t.Stop()
+			c.pause(wait)
 		}
 	}
 }
 
-// carry gives one frame to the other end, waiting for its window. What a dead node is sent vanishes; if another
-// runs in its place, it answers that it knows nothing of the connection.
+// pause waits for a kick, but not longer than d.
+func (c *memConn) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.wake:
+	case <-t.C:
+	}
+}
+
+// carry gives one frame to the other end, waiting for its window. What a crashed node is sent is sent again and again;
+// if another runs in its place, that one answers that it knows nothing of the connection.
 func (c *memConn) carry(frame []byte) {
 	o := c.other
-	if o.net.crashed() {
-		if o.net.fabric.replaced(o.net) {
+	for o.net.crashed() {
+		if c.stopped.Load() || o.net.fabric.replaced(o.net) {
 			c.abort()
+			return
 		}
-		return
+		c.pause(retransmit)
 	}
 	o.mu.Lock()
 	for o.bytes > memWindow && !o.closed && !c.stopped.Load() {
