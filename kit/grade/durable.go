@@ -70,7 +70,7 @@ func (d Durable) keyKept(n kit.NodeName, readOp int, held term.Term, writes []hi
 		if w.Took == history.Yes && (last == nil || w.Begin >= last.Begin) {
 			last = &writes[i]
 		}
-		if w.Name == "dirty_update_counter" || w.Name == "delete_object" || w.Name == "dirty_delete_object" {
+		if w.Name == "dirty_update_counter" || w.Name == "incr" || w.Name == "incr_r" || w.Name == "delete_object" || w.Name == "dirty_delete_object" {
 			return Passed() // what is left depends on more than one write
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"netsplit/kit"
+	"netsplit/kit/door"
 	"netsplit/kit/term"
 )
 
@@ -35,24 +36,32 @@ const (
 	No
 )
 
-// Table gives the table that the access names; empty when it names none.
+// Table gives the table that the access names, or that its record belongs to; empty when it names none.
 func (a Access) Table() string {
 	if len(a.Args) == 0 {
 		return ""
 	}
-	t, _ := a.Args[0].(term.Atom)
-	return string(t)
+	switch t := a.Args[0].(type) {
+	case term.Atom:
+		return string(t)
+	case term.Tuple: // s_write, write1, dirty_write1: the table is the record's name
+		if len(t) > 0 {
+			name, _ := t[0].(term.Atom)
+			return string(name)
+		}
+	}
+	return ""
 }
 
 // Key gives the key that the access reads or writes; nil when it names none.
 func (a Access) Key() term.Term {
-	if len(a.Args) < 2 {
-		return nil
-	}
-	if a.Writes() && a.Name != "delete" && a.Name != "dirty_delete" && a.Name != "dirty_update_counter" {
-		if r, ok := a.Args[1].(term.Tuple); ok && len(r) > 1 {
+	if r := a.record(); r != nil {
+		if len(r) > 1 {
 			return r[1]
 		}
+		return nil
+	}
+	if len(a.Args) < 2 {
 		return nil
 	}
 	return a.Args[1]
@@ -61,20 +70,34 @@ func (a Access) Key() term.Term {
 // Record gives the record that a write puts into the table; nil for anything else.
 func (a Access) Record() term.Tuple {
 	switch a.Name {
-	case "write", "dirty_write", "s_write":
-		if len(a.Args) > 1 {
-			r, _ := a.Args[1].(term.Tuple)
-			return r
-		}
+	case "write", "dirty_write", "s_write", "write1", "dirty_write1":
+		return a.record()
 	}
 	return nil
+}
+
+// record finds the record among the arguments of an operation that names one.
+func (a Access) record() term.Tuple {
+	at := 1
+	switch a.Name {
+	case "write", "dirty_write", "delete_object", "dirty_delete_object":
+	case "s_write", "write1", "dirty_write1":
+		at = 0
+	default:
+		return nil
+	}
+	if len(a.Args) <= at {
+		return nil
+	}
+	r, _ := a.Args[at].(term.Tuple)
+	return r
 }
 
 // Writes reports whether the access changes a record.
 func (a Access) Writes() bool {
 	switch a.Name {
-	case "write", "dirty_write", "s_write", "delete", "dirty_delete", "delete_object", "dirty_delete_object",
-		"dirty_update_counter":
+	case "write", "dirty_write", "s_write", "write1", "dirty_write1", "delete", "s_delete", "dirty_delete", "delete_object",
+		"dirty_delete_object", "dirty_update_counter", "incr", "incr_r":
 		return true
 	}
 	return false
@@ -103,10 +126,11 @@ type txKey struct {
 	node       kit.NodeName
 }
 
-// openTx collects an interactive transaction: from is where its current try begins in the book.
+// openTx collects an interactive activity.
 type openTx struct {
-	name string
-	at   []int
+	name   string // empty when it takes no locks
+	at     []int  // its operations in the book, those of the current try
+	nested []int  // where nested transactions began, as lengths of at
 }
 
 type accessBook struct {
@@ -123,12 +147,11 @@ func (b *accessBook) add(o Op) {
 		}
 	case "transaction":
 		if len(o.Args) > 0 {
-			b.addList(o, o.Args[0], "transaction")
+			b.addList(o, o.Args[0], term.Atom("transaction"))
 		}
 	case "activity":
 		if len(o.Args) > 1 {
-			kind, _ := o.Args[0].(term.Atom)
-			b.addList(o, o.Args[1], string(kind))
+			b.addList(o, o.Args[1], o.Args[0])
 		}
 	default:
 		b.addInteractive(o)
@@ -140,49 +163,104 @@ func (b *accessBook) addInteractive(o Op) {
 		return
 	}
 	key := txKey{client: o.Client, tx: term.String(o.Args[0]), node: o.Node}
+	if o.Verb == "tx_begin" {
+		tx := &openTx{}
+		kind := term.Term(term.Atom("transaction"))
+		if len(o.Args) > 1 {
+			kind = o.Args[1]
+		}
+		if locks(kind) {
+			tx.name = "tx " + itoa(o.ID)
+		}
+		b.open[key] = tx
+		return
+	}
+	tx := b.open[key]
+	if tx == nil {
+		return
+	}
+	switch o.Outcome.Status {
+	case door.Restart: // everything is asked again, from the first
+		b.forget(tx, 0)
+		return
+	case door.Ended: // it ended instead of answering
+		b.end(key, tx, endedAs(o.Outcome))
+		return
+	}
 	switch o.Verb {
-	case "tx_begin":
-		b.open[key] = &openTx{name: "tx " + itoa(o.ID)}
 	case "tx_op":
-		tx := b.open[key]
-		if tx == nil || len(o.Args) < 2 {
-			return
-		}
-		if o.Outcome.Status == "restart" {
-			b.forget(tx)
-			return
-		}
-		if b.addStep(o, o.Args[1], tx.name, value(o.Outcome.Value), Maybe) {
+		if len(o.Args) > 1 && !b.nest(tx, o.Args[1]) && b.addStep(o, o.Args[1], tx.name, value(o.Outcome.Value), Maybe) {
 			tx.at = append(tx.at, len(b.all)-1)
 		}
-	case "tx_commit", "tx_abort", "tx_kill":
-		tx := b.open[key]
-		if tx == nil {
-			return
+	case "tx_wait": // the answer to the operation that was blocked
+		if n := len(tx.at); n > 0 && o.Outcome.Status == door.OK {
+			a := &b.all[tx.at[n-1]]
+			a.Result, a.End = value(o.Outcome.Value), o.End
 		}
-		took := o.certainty()
-		if o.Outcome.Status == "restart" {
-			b.forget(tx)
-			return
-		}
-		if o.Verb != "tx_commit" {
-			took = No
-		}
-		for _, i := range tx.at {
-			b.all[i].Took = took
-		}
-		delete(b.open, key)
+	case "tx_commit":
+		b.end(key, tx, o.certainty())
+	case "tx_abort", "tx_kill":
+		b.end(key, tx, No)
 	}
 }
 
-func (b *accessBook) forget(tx *openTx) {
+// nest follows a nested transaction: its abort undoes only what was done since it began.
+func (b *accessBook) nest(tx *openTx, op term.Term) bool {
+	list, ok := op.(term.List)
+	if !ok || len(list) != 1 {
+		return false
+	}
+	n := len(tx.nested)
+	switch list[0] {
+	case term.Atom("nest_begin"):
+		tx.nested = append(tx.nested, len(tx.at))
+	case term.Atom("nest_commit"):
+		tx.nested = tx.nested[:max(0, n-1)]
+	case term.Atom("nest_abort"):
+		if n > 0 {
+			b.forget(tx, tx.nested[n-1])
+			tx.nested = tx.nested[:n-1]
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// end gives all operations of a transaction the certainty of its end.
+func (b *accessBook) end(key txKey, tx *openTx, took Certainty) {
+	for _, i := range tx.at {
+		b.all[i].Took = took
+	}
+	delete(b.open, key)
+}
+
+// endedAs reads what {"ended": outcome} proves.
+func endedAs(out door.Outcome) Certainty {
+	var inner door.Outcome
+	if json.Unmarshal(out.Value, &inner) != nil {
+		return Maybe
+	}
+	return Op{Outcome: inner}.certainty()
+}
+
+// locks reports whether a kind of activity is a transaction.
+func locks(kind term.Term) bool {
+	return kind == term.Atom("transaction") || kind == term.Atom("sync_transaction")
+}
+
+// forget strikes out what a transaction did from its n-th operation on.
+func (b *accessBook) forget(tx *openTx, n int) {
 	if b.gone == nil {
 		b.gone = map[int]bool{}
 	}
-	for _, i := range tx.at {
+	for _, i := range tx.at[n:] {
 		b.gone[i] = true
 	}
-	tx.at = nil
+	tx.at = tx.at[:n]
+	if n == 0 {
+		tx.nested = nil
+	}
 }
 
 func (b *accessBook) settle() []Access {
@@ -196,19 +274,19 @@ func (b *accessBook) settle() []Access {
 }
 
 // addList adds the operations of an activity that came as one request; its results are a list.
-func (b *accessBook) addList(o Op, ops term.Term, kind string) {
+func (b *accessBook) addList(o Op, ops, kind term.Term) {
 	list, ok := ops.(term.List)
 	if !ok {
 		return
 	}
 	var results []json.RawMessage
-	if o.Outcome.Status == "ok" {
+	if o.Outcome.Status == door.OK {
 		if json.Unmarshal(o.Outcome.Value, &results) != nil {
 			results = nil
 		}
 	}
 	tx := ""
-	if kind == "transaction" || kind == "sync_transaction" {
+	if locks(kind) {
 		tx = "tx " + itoa(o.ID)
 	}
 	for i, step := range list {
@@ -239,7 +317,7 @@ func (o Op) certainty() Certainty {
 	switch {
 	case o.End == Open || !o.Outcome.Definite():
 		return Maybe
-	case o.Outcome.Status == "ok":
+	case o.Outcome.Status == door.OK:
 		return Yes
 	}
 	return No

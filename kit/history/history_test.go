@@ -83,7 +83,40 @@ func TestAccesses(t *testing.T) {
 `, `1 c1 "" write account ann ok yes
 2 c1 "tx 2" write account ann ok yes
 `},
+		{"a blocked operation has the answer that was waited for", `
+1-2 c1 a tx_begin "t" "transaction" => "ok"
+2-3 c1 a tx_op "t" ["read","account","ann"] => {"blocked":true}
+3-9 c1 a tx_wait "t" 500 => [{"t":["account","ann",1]}]
+9-10 c1 a tx_commit "t" => "ok"
+`, `2 c1 "tx 1" read account ann [{account,ann,1}] yes
+`},
+		{"a nested abort undoes only its own", `
+1-2 c1 a tx_begin "t" "transaction" => "ok"
+2-3 c1 a tx_op "t" ["write","account",{"t":["account","ann",1]}] => "ok"
+3-4 c1 a tx_op "t" ["nest_begin"] => "ok"
+4-5 c1 a tx_op "t" ["write","account",{"t":["account","ben",1]}] => "ok"
+5-6 c1 a tx_op "t" ["nest_abort"] => "ok"
+6-7 c1 a tx_op "t" ["s_write",{"t":["account","cyd",1]}] => "ok"
+7-8 c1 a tx_commit "t" => "ok"
+`, `2 c1 "tx 1" write account ann ok yes
+6 c1 "tx 1" s_write account cyd ok yes
+`},
+		{"an activity without locks, driven step by step, is dirty; one that ended by itself did nothing", `
+1-2 c1 a tx_begin "t" "async_dirty" => "ok"
+2-3 c1 a tx_op "t" ["write","account",{"t":["account","ann",1]}] => "ok"
+3-4 c1 a tx_commit "t" => "ok"
+4-5 c1 a tx_begin "u" "transaction" => "ok"
+5-6 c1 a tx_op "u" ["write","account",{"t":["account","ben",1]}] => "ok"
+6-7 c1 a tx_op "u" ["read","nosuch",1] => {"ended":{"aborted":"no_exists","args":["nosuch"]}}
+`, `2 c1 "" write account ann ok yes
+5 c1 "tx 4" write account ben ok no
+`},
 		{"nonsense is passed over", `
+1-2 c1 a tx_begin "z" => "ok"
+1-2 c1 a tx_op "z" ["nest_abort"] => "ok"
+1-2 c1 a tx_op "z" ["nest_commit"] => "ok"
+1-2 c1 a tx_wait "z" 5 => "ok"
+
 1-2 c1 a dirty "x" => "ok"
 1-2 c1 a dirty [] => "ok"
 1-2 c1 a dirty => "ok"

@@ -119,7 +119,7 @@ func (p *scriptParser) op(begin time.Duration, to, rest string) error {
 // outcome reads a plain value as {"ok": value}.
 func outcome(answer string) (door.Outcome, error) {
 	for _, status := range []door.Status{door.OK, door.Aborted, door.Error, door.Timeout, door.Raised, door.BadRPC, door.Lost,
-		door.Restart, door.Blocked} {
+		door.Restart, door.Blocked, door.Ended} {
 		if strings.HasPrefix(answer, `{"`+string(status)+`":`) {
 			var out door.Outcome
 			err := json.Unmarshal([]byte(answer), &out)
