@@ -19,6 +19,7 @@ const storeChannel byte = 1
 type links struct {
 	node *Node
 	mesh atomic.Pointer[peer.Mesh] // nil until start
+	set  chan struct{}             // closed when mesh is set
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every Up and Down
@@ -31,7 +32,9 @@ type receiver interface {
 	Receive(from kit.NodeName, frame []byte)
 }
 
-func newLinks(n *Node) *links { return &links{node: n, changed: make(chan struct{})} }
+func newLinks(n *Node) *links {
+	return &links{node: n, set: make(chan struct{}), changed: make(chan struct{})}
+}
 
 // start connects to the known peers and feeds what happens on their links to r.
 func (l *links) start(r receiver) error {
@@ -47,11 +50,13 @@ func (l *links) start(r receiver) error {
 		return err
 	}
 	l.mesh.Store(mesh)
+	close(l.set)
 	return nil
 }
 
 // handle takes one event; the mesh calls it serially for each peer.
 func (l *links) handle(r receiver, e peer.Event) {
+	<-l.set // the first link may be up before Start has returned, and what the store then sends must not be lost
 	switch e.Kind {
 	case peer.Frame:
 		if e.Channel == storeChannel {

@@ -1,4 +1,4 @@
-//go:build memberlist && !wasip1
+//go:build !wasip1
 
 package peer
 

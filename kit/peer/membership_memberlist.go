@@ -1,4 +1,4 @@
-//go:build memberlist && !wasip1
+//go:build !wasip1
 
 package peer
 
@@ -205,6 +205,13 @@ func (g *gossip) learn(n *memberlist.Node, state string) {
 	}
 }
 
+// heardOf takes what gossip tells of a node. What the node itself told us is newer while its link is up.
+func (m *Mesh) heardOf(p wire.Peer) {
+	if l := m.find(p.Node); l == nil || l.current.Load() == nil {
+		m.AddPeer(p)
+	}
+}
+
 // NodeMeta gives what Config.Meta says of this node.
 func (g *gossip) NodeMeta(int) []byte { return g.mesh.cfg.Meta }
 
@@ -223,6 +230,15 @@ func (g *gossip) LocalState(bool) []byte { return nil }
 func (g *gossip) MergeRemoteState([]byte, bool) {}
 
 // What follows is memberlist's transport.
+
+// sendPacket sends gossip that may be lost.
+func (m *Mesh) sendPacket(to kit.NodeName, b []byte) {
+	if l := m.find(to); l != nil {
+		if s := l.current.Load(); s != nil {
+			_ = s.conn.SendPacket(prefixed(gossipChannel, b)) // lost is lost
+		}
+	}
+}
 
 // FinalAdvertiseAddr is the node's own address.
 func (g *gossip) FinalAdvertiseAddr(string, int) (net.IP, int, error) {

@@ -236,15 +236,6 @@ func (m *Mesh) Send(to kit.NodeName, channel byte, frame []byte) error {
 	return &kit.Error{Op: "send to", Kind: kit.Unavailable, What: string(to), Hint: "the link is down"}
 }
 
-// sendPacket sends gossip that may be lost.
-func (m *Mesh) sendPacket(to kit.NodeName, b []byte) {
-	if l := m.find(to); l != nil {
-		if s := l.current.Load(); s != nil {
-			_ = s.conn.SendPacket(prefixed(gossipChannel, b)) // lost is lost
-		}
-	}
-}
-
 func prefixed(channel byte, frame []byte) []byte {
 	b := make([]byte, 1+len(frame))
 	b[0] = channel
@@ -266,13 +257,6 @@ func (m *Mesh) AddPeer(p wire.Peer) bool {
 		l.order(order{kind: orderAddr, addr: p.Addr})
 	}
 	return true
-}
-
-// heardOf takes what gossip tells of a node. What the node itself told us is newer while its link is up.
-func (m *Mesh) heardOf(p wire.Peer) {
-	if l := m.find(p.Node); l == nil || l.current.Load() == nil {
-		m.AddPeer(p)
-	}
 }
 
 // Connect brings the link to a node up, as Erlang's net_kernel:connect_node does, and waits for that. It also ends

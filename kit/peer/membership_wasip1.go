@@ -1,5 +1,3 @@
-//go:build wasip1 || !memberlist
-
 package peer
 
 // startMembership gives the simulator's nodes a fixed cluster: memberlist draws from a source of chance that no seed
