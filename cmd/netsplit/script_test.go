@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -53,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"nodes-left": nodesLeft,
 			"kill-nodes": killNodes,
 			"eventually": eventually,
+			"status":     status,
 		},
 	})
 }
@@ -95,6 +98,23 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%q did not appear in 10 s; at last: %v\n%s", args[0], err, out)
 		}
+	}
+}
+
+// status (status N COMMAND...) runs a command that must end with that exit status.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit status %d, want %s", got, args[0])
 	}
 }
 
