@@ -147,6 +147,9 @@ func (d *DB) perform(r *run, v *verb, args starlark.Tuple, kwargs []starlark.Tup
 	if err != nil {
 		return nil, err
 	}
+	if out.Status == door.OK && (v.name == "subscribe" || v.name == "unsubscribe") {
+		r.s.noteSubscription(d.node, v.name, c.out)
+	}
 	return d.answer(r, v, c.table, out)
 }
 

@@ -20,6 +20,9 @@ type eventLog struct {
 	list    []starlark.Value
 	shown   int
 	awaited map[int]bool
+
+	system     bool // this session is subscribed to the node's system events
+	subscribed bool // or to anything else
 }
 
 func (s *Session) eventsOf(n *Node) *eventLog {
@@ -46,29 +49,53 @@ func (l *eventLog) add(v starlark.Value) {
 	}
 }
 
-// fetchEvents gets what the node's system events and this session's subscriptions have brought since last asked.
+// fetchEvents gets what the node has reported since last asked: what this session subscribed to and, until it
+// subscribed to system events itself, those that the node kept since its start.
 func (r *run) fetchEvents(n *Node) error {
 	log := r.s.eventsOf(n)
-	for _, req := range []door.Request{
-		{Verb: "boot_events"},
-		{Verb: "events", Args: []term.Term{term.Atom(r.s.opts.Client)}},
-	} {
-		req.Client = r.client
-		out, err := r.call(n.name, req)
-		if err != nil {
+	if log.subscribed || log.system {
+		out, err := r.call(n.name, door.Request{Client: r.client, Verb: "events", Args: []term.Term{term.Atom(r.s.opts.Client)}})
+		if err := r.takeEvents(n, log, out, err); err != nil {
 			return err
 		}
-		if out.Status == door.Down || out.Status == door.Lost {
-			return &outcomeError{out: out, s: r.s, node: n.String(), what: "events"}
-		}
-		if out.Status != door.OK {
-			continue // not subscribed
-		}
-		if err := r.addEvents(log, out.Value); err != nil {
-			return err
+		if out.Status == door.Error { // the node has been restarted and knows of no subscription
+			log.subscribed, log.system = false, false
 		}
 	}
-	return nil
+	if log.system {
+		return nil
+	}
+	out, err := r.call(n.name, door.Request{Client: r.client, Verb: "boot_events"})
+	return r.takeEvents(n, log, out, err)
+}
+
+func (r *run) takeEvents(n *Node, log *eventLog, out door.Outcome, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case out.Status == door.OK:
+		return r.addEvents(log, out.Value)
+	case out.Status == door.Error:
+		return nil
+	}
+	return &outcomeError{out: out, s: r.s, node: n.String(), what: "events"}
+}
+
+// noteSubscription remembers what the session asked a node for.
+func (s *Session) noteSubscription(n *Node, verb string, args []term.Term) {
+	if len(args) != 2 {
+		return
+	}
+	log := s.eventsOf(n)
+	system := args[1] == term.Atom("system")
+	switch {
+	case verb == "subscribe" && system:
+		log.system = true
+	case verb == "subscribe":
+		log.subscribed = true
+	case verb == "unsubscribe" && system:
+		log.system = false
+	}
 }
 
 func (r *run) addEvents(log *eventLog, raw json.RawMessage) error {

@@ -222,15 +222,26 @@ func (c *childRun) verdict(ctx context.Context, readErr, waitErr error, stderr s
 		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: cause, Hint: "is there a loop that never ends?"}
 	case cause != nil:
 		return &kit.Error{Op: "run script", Kind: kit.Unknown, Err: errInterrupted}
-	case strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory") || strings.Contains(stderr, memoryWatch):
-		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: fmt.Errorf("the script used more than %d MiB of memory", c.limits.Memory>>20),
-			Hint: "does a list or a string grow without end?"}
 	case strings.Contains(stderr, "stack overflow") || strings.Contains(stderr, "stack exceeds"):
 		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: errors.New("the script nests too deep")}
+	case ranOut(stderr):
+		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: fmt.Errorf("the script used more than %d MiB of memory", c.limits.Memory>>20),
+			Hint: "does a list or a string grow without end?"}
 	case readErr != nil && !errors.Is(readErr, io.EOF):
 		return childError(kit.Broken, readErr)
 	}
 	return childError(kit.Broken, fmt.Errorf("the script's process ended early: %v %s", waitErr, strings.TrimSpace(cutText(stderr, 200))))
+}
+
+// ranOut tells from a child's last words that it met its limits: the watch says so, and the runtime dies of many
+// things when it gets no memory. A panic of ours is none of them.
+func ranOut(stderr string) bool {
+	for _, sign := range []string{memoryWatch, "out of memory", "cannot allocate memory", "fatal error:", "runtime:", "runtime."} {
+		if strings.Contains(stderr, sign) {
+			return !strings.Contains(stderr, "panic:")
+		}
+	}
+	return false
 }
 
 func childError(kind kit.Kind, err error) error {
