@@ -1,6 +1,7 @@
 package mnesia
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -28,18 +29,19 @@ type call struct {
 }
 
 // Ops lists the operations, in the order of the help.
-func Ops() []Op { return slices.Concat(txOps, dirtyOps, controlOps) }
+func Ops() []Op { return slices.Concat(txOps, dirtyOps, controlOps()) }
 
 // opNamed finds an operation.
 func opNamed(name term.Atom) *Op {
-	for _, list := range [][]Op{txOps, dirtyOps, controlOps} {
+	in := func(list []Op) *Op {
 		for i := range list {
 			if list[i].Name == string(name) {
 				return &list[i]
 			}
 		}
+		return nil
 	}
-	return nil
+	return cmp.Or(in(txOps), in(dirtyOps), in(controlOps()))
 }
 
 // op performs one operation and gives its answer in the conformance format.
@@ -152,36 +154,38 @@ func sorted(ts []term.Term) []term.Term {
 	return ts
 }
 
-// controlOps steer the activity itself.
-var controlOps = []Op{
-	{Name: "abort", Params: []string{"reason"}, dirty: true, Doc: "Aborts the activity.",
-		run: func(c call) (json.RawMessage, error) { return nil, store.Abort(c.args[0]) }},
-	{Name: "raise", Params: []string{"class", "reason"}, dirty: true, Doc: "Raises an exception of class error, exit or throw.", run: raise},
-	{Name: "try", Params: []string{"op"}, dirty: true, Doc: "Performs an operation and catches whatever it raises.", run: try},
-	{Name: "sleep", Params: []string{"ms"}, dirty: true, Doc: "Waits.", run: sleep},
-	{Name: "is_transaction", dirty: true, Doc: "Whether this is a transaction.",
-		run: func(c call) (json.RawMessage, error) {
-			return js(term.Bool(c.tx != nil && c.tx.IsTransaction())), nil
-		}},
-	{Name: "transaction", Params: []string{"ops"}, dirty: true, Doc: "Performs operations in a (nested) transaction.",
-		run: func(c call) (json.RawMessage, error) { return c.nest(store.Transaction, c.args[0]) }},
-	{Name: "activity", Params: []string{"kind", "ops"}, dirty: true, Doc: "Performs operations in a (nested) activity.",
-		run: func(c call) (json.RawMessage, error) {
-			kind, ok := kindOf(c.args[0])
-			if !ok {
-				return nil, &store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("bad_type"), c.args[0])}
-			}
-			return c.nest(kind, c.args[1])
-		}},
-	{Name: "api", Params: []string{"step"}, dirty: true, Doc: "Calls a function that is no operation, inside the activity.", run: api},
-	{Name: "table_info", Params: []string{"table", "item"}, dirty: true, Doc: "Answers a question about a table.",
-		run: func(c call) (json.RawMessage, error) {
-			t, err := c.table()
-			if err != nil {
-				return nil, err
-			}
-			return one(c.f.store.TableInfo(t, c.args[1]))
-		}},
+// controlOps steer the activity itself. They lead back to all operations, so the list is made when it is needed.
+func controlOps() []Op {
+	return []Op{
+		{Name: "abort", Params: []string{"reason"}, dirty: true, Doc: "Aborts the activity.",
+			run: func(c call) (json.RawMessage, error) { return nil, store.Abort(c.args[0]) }},
+		{Name: "raise", Params: []string{"class", "reason"}, dirty: true, Doc: "Raises an exception of class error, exit or throw.", run: raise},
+		{Name: "try", Params: []string{"op"}, dirty: true, Doc: "Performs an operation and catches whatever it raises.", run: try},
+		{Name: "sleep", Params: []string{"ms"}, dirty: true, Doc: "Waits.", run: sleep},
+		{Name: "is_transaction", dirty: true, Doc: "Whether this is a transaction.",
+			run: func(c call) (json.RawMessage, error) {
+				return js(term.Bool(c.tx != nil && c.tx.IsTransaction())), nil
+			}},
+		{Name: "transaction", Params: []string{"ops"}, dirty: true, Doc: "Performs operations in a (nested) transaction.",
+			run: func(c call) (json.RawMessage, error) { return c.nest(store.Transaction, c.args[0]) }},
+		{Name: "activity", Params: []string{"kind", "ops"}, dirty: true, Doc: "Performs operations in a (nested) activity.",
+			run: func(c call) (json.RawMessage, error) {
+				kind, ok := kindOf(c.args[0])
+				if !ok {
+					return nil, &store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("bad_type"), c.args[0])}
+				}
+				return c.nest(kind, c.args[1])
+			}},
+		{Name: "api", Params: []string{"step"}, dirty: true, Doc: "Calls a function that is no operation, inside the activity.", run: api},
+		{Name: "table_info", Params: []string{"table", "item"}, dirty: true, Doc: "Answers a question about a table.",
+			run: func(c call) (json.RawMessage, error) {
+				t, err := c.table()
+				if err != nil {
+					return nil, err
+				}
+				return one(c.f.store.TableInfo(t, c.args[1]))
+			}},
+	}
 }
 
 func (c call) nest(kind store.Kind, ops term.Term) (json.RawMessage, error) {
