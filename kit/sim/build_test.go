@@ -105,6 +105,9 @@ func TestStrangePrograms(t *testing.T) {
 
 // Damage in the cache of machine code is recognised and mended.
 func TestDamagedCodeCache(t *testing.T) {
+	if slow {
+		t.Skip("compiles three times")
+	}
 	ctx := context.Background()
 	dir := t.TempDir()
 	p, err := Build(ctx, module(t, "package main\n\nfunc main() { println(1) }\n"), ".")

@@ -14,6 +14,9 @@ func TestExec(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: compiling takes seconds")
 	}
+	if slow {
+		t.Skip("compiles five programs")
+	}
 	dir := t.TempDir()
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -52,11 +55,10 @@ func TestIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := NewEngine(context.Background(), Compiled, "")
+	engine, err := machine()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close(context.Background())
 	for _, c := range []struct {
 		name, way string
 		ok        bool

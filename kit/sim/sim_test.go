@@ -137,7 +137,7 @@ func scenario(e *Engine, seed uint64, length time.Duration) (string, error) {
 // childSeed and childLength are what the child runs.
 const (
 	childSeed   = 7
-	childLength = time.Second
+	childLength = 500 * time.Millisecond
 )
 
 func child(runner Runner) (string, error) {
@@ -182,7 +182,11 @@ func TestOneSeedOneRun(t *testing.T) {
 func TestThirtySeedsTwice(t *testing.T) {
 	e := toyConfig(t, 0).Engine
 	seen := map[string]uint64{}
-	for seed := range uint64(30) {
+	seeds := uint64(30)
+	if slow {
+		seeds = 8
+	}
+	for seed := range seeds {
 		one, err := scenario(e, seed, 300*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
