@@ -42,6 +42,8 @@ type ScriptReport struct {
 	Answers map[string]term.Term
 	// Err is the student's mistake (syntax, an error raised, a limit); nil when the script ran to its end.
 	Err error
+	// Isolation says what kept the script apart from the grader.
+	Isolation string
 }
 
 // Source is a program to compile: its files by name relative to the module, which is named after the lab.
@@ -74,6 +76,8 @@ type Simulation interface {
 	// Deaths lists the nodes that ended without having been told to, and why, as text for the student: a panic
 	// with its trace, an exit, no rest for too long, too much memory, rubbish instead of frames.
 	Deaths() []Death
+	// Over says why the simulation ended before its time (a budget), empty when it did not.
+	Over() string
 	// Output is the last that the nodes printed.
 	Output() string
 }

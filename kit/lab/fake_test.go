@@ -28,6 +28,7 @@ type fakeWorld struct {
 	count  int
 	deaths []Death
 	seed   uint64
+	over   string
 }
 
 func (w *fakeWorld) Nodes() []kit.NodeName { return w.nodes }
@@ -38,6 +39,9 @@ func (w *fakeWorld) Call(_ context.Context, _ string, n kit.NodeName, req door.R
 	case "incr":
 		w.count += w.step
 		return door.Done()
+	case "exhaust":
+		w.over = "it used up its time"
+		return door.LostAnswer(w.over)
 	case "total":
 		return door.OKTerm(term.Int(w.count))
 	case "panic":
@@ -81,6 +85,7 @@ func (w *fakeWorld) Go(f func(ctx context.Context))                   { f(contex
 func (w *fakeWorld) Wait()                                            {}
 func (w *fakeWorld) Close() error                                     { return nil }
 func (w *fakeWorld) Hash() string                                     { return fmt.Sprintf("hash of %d", w.seed) }
+func (w *fakeWorld) Over() string                                     { return w.over }
 func (w *fakeWorld) Deaths() []Death                                  { return w.deaths }
 func (w *fakeWorld) Output() string                                   { return "some output" }
 func (w *fakeWorld) Counts(from kit.NodeName) []wire.Counts           { return nil }
@@ -166,7 +171,7 @@ func fakeScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, err
 			return ScriptReport{}, errors.New("fork: no")
 		}
 	}
-	return ScriptReport{Answers: map[string]term.Term{"seen": term.Int(1)}}, nil
+	return ScriptReport{Answers: map[string]term.Term{"seen": term.Int(1)}, Isolation: "child process"}, nil
 }
 
 // steadyTotal and counter are the labs of testdata.

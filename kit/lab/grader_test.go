@@ -191,6 +191,36 @@ func TestNodeThatEndsByItself(t *testing.T) {
 	}
 }
 
+// TestBudgetThatRanOut blames nobody.
+func TestBudgetThatRanOut(t *testing.T) {
+	d := counter()
+	d.Tests = nil
+	pass := func(*history.History) grade.Finding { return grade.Failed("it was lost", "x", "y") }
+	d.Scenarios = []Scenario{{New: func(uint64) Plan {
+		return Plan{Checks: []Check{{"count", pass}, {"crash", pass}, {"tests", pass}}, Drive: func(ctx context.Context, w *World) error {
+			w.Do(ctx, "c1", "a", "exhaust")
+			return nil
+		}}
+	}}}
+	l := find(t, fakeCatalog(t, d), "counter")
+	r, err := (&Grader{Env: fakeEnv()}).Grade(context.Background(), l, program("return 1", ""), Options{Seed: 1, Seeds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict != grade.Inconclusive || !strings.Contains(r.Tasks[0].Why, "it used up its time") {
+		t.Errorf("%s: %+v", r.Verdict, r.Tasks[0])
+	}
+}
+
+func TestInterruptedGradingIsAnError(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r, err := (&Grader{Env: fakeEnv()}).Grade(ctx, find(t, fakeCatalog(t), "counter"), program("return 1", "real"), Options{Seed: 1})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // TestBrokenHarness wants an error, never a verdict, when it is the grader that fails.
 func TestBrokenHarness(t *testing.T) {
 	c := fakeCatalog(t)

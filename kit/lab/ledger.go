@@ -12,14 +12,14 @@ import (
 
 // ledger gathers what the runs said about each task.
 type ledger struct {
-	lab     *Lab
-	sub     Submission
-	want    int // conclusive runs asked for
-	first   uint64
-	entries []*entry
-	runs    []grade.Run
-	lag     time.Duration
-	output  string
+	lab       *Lab
+	sub       Submission
+	want      int // conclusive runs asked for
+	first     uint64
+	entries   []*entry
+	runs      []grade.Run
+	lag       time.Duration
+	isolation string // of the script, as last seen
 }
 
 // entry is one task's column. A task may be judged by several scenarios; it passes when all of them pass.
@@ -84,7 +84,7 @@ func (led *ledger) wantsMore() bool { return !led.settled() }
 // enter adds a run, and gives the news worth telling at once: tasks that failed for the first time.
 func (led *ledger) enter(t *trial) (news []string) {
 	led.runs = append(led.runs, grade.Run{Scenario: t.scenario, Seed: t.seed, Hash: t.hash, Millis: t.took.Milliseconds()})
-	led.lag = max(led.lag, t.lag)
+	led.lag, led.isolation = max(led.lag, t.lag), t.isolation
 	for _, e := range led.entries {
 		f, judged := t.findings[e.task]
 		if !judged || e.failed() {
@@ -110,6 +110,9 @@ func (led *ledger) enter(t *trial) (news []string) {
 // fill writes the verdicts into a result.
 func (led *ledger) fill(r *grade.Result) {
 	r.Runs, r.LagMillis = led.runs, led.lag.Milliseconds()
+	if led.isolation != "" {
+		r.Isolation = isolationScript + led.isolation
+	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		j := slices.IndexFunc(led.entries, func(e *entry) bool { return e.task == t.Name })

@@ -80,5 +80,6 @@ func (s stillborn) Sleep(context.Context, time.Duration) error       { return s.
 func (s stillborn) Go(func(context.Context))                         {}
 func (s stillborn) Wait()                                            {}
 func (s stillborn) Close() error                                     { return nil }
+func (s stillborn) Over() string                                     { return "" }
 func (s stillborn) Hash() string                                     { return "" }
 func (s stillborn) Output() string                                   { return s.why.Err.Error() }

@@ -20,20 +20,21 @@ const (
 
 // trial is one run of one scenario under one seed, judged.
 type trial struct {
-	scenario string
-	seed     uint64
-	findings map[string]grade.Finding // by task
-	history  *history.History
-	hash     string
-	output   string
-	stopped  string // why the student's script or program ended early, in words for the student
-	lag      time.Duration
-	took     time.Duration
+	scenario  string
+	seed      uint64
+	findings  map[string]grade.Finding // by task
+	history   *history.History
+	hash      string
+	output    string
+	stopped   string // why the student's script or program ended early, in words for the student
+	isolation string
+	lag       time.Duration
+	took      time.Duration
 }
 
 // runTrial runs and judges. An error means that the harness is broken: it says nothing about the submission.
-func (g *Grader) runTrial(ctx context.Context, l *Lab, s Scenario, seed uint64, work prepared) (*trial, error) {
-	ctx, cancel := context.WithTimeout(ctx, trialWall)
+func (g *Grader) runTrial(parent context.Context, l *Lab, s Scenario, seed uint64, work prepared) (*trial, error) {
+	ctx, cancel := context.WithTimeout(parent, trialWall)
 	defer cancel()
 	t := &trial{scenario: s.Name, seed: seed}
 	plan := s.New(seed)
@@ -45,6 +46,13 @@ func (g *Grader) runTrial(ctx context.Context, l *Lab, s Scenario, seed uint64, 
 		err = g.codeTrial(ctx, l, s, plan, work, t)
 	}
 	t.lag, t.took = lag.end(), time.Since(began)
+	if parent.Err() != nil {
+		return nil, context.Cause(parent)
+	}
+	if ctx.Err() != nil {
+		t.giveUp(plan, fmt.Sprintf("the grader gave up on this run after %v", trialWall))
+		return t, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("run %s with seed %d: %w", s.Name, seed, err)
 	}
@@ -58,6 +66,14 @@ func (g *Grader) runTrial(ctx context.Context, l *Lab, s Scenario, seed uint64, 
 		t.excuseStarved()
 	}
 	return t, nil
+}
+
+// giveUp makes every task of the scenario inconclusive: a budget of the grader's ran out, so nothing is known.
+func (t *trial) giveUp(plan Plan, why string) {
+	t.findings = map[string]grade.Finding{}
+	for _, c := range plan.Checks {
+		t.findings[c.Task] = grade.Unclear(why)
+	}
 }
 
 // blameStop makes what nothing could be said about a failure when the script itself stopped early: then it is
@@ -140,7 +156,7 @@ func (g *Grader) scriptTrial(ctx context.Context, l *Lab, s Scenario, plan Plan,
 	for name, v := range report.Answers {
 		w.Note(name, v)
 	}
-	t.output = out.String()
+	t.output, t.isolation = out.String(), report.Isolation
 	if report.Err != nil {
 		t.stopped = stoppedText(report.Err)
 	}
@@ -202,6 +218,11 @@ func (g *Grader) codeTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, w
 		if deaths := sim.Deaths(); len(deaths) > 0 {
 			t.history, t.hash, t.output = w.History(), sim.Hash(), sim.Output()
 			t.died(plan, deaths[0])
+			return nil
+		}
+		if why := sim.Over(); why != "" {
+			t.history, t.hash, t.output = w.History(), sim.Hash(), sim.Output()
+			t.giveUp(plan, "the simulation was ended: "+why)
 			return nil
 		}
 		if err != nil {
