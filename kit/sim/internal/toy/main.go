@@ -193,6 +193,7 @@ func wrong(n *node, verb string) any {
 		var all [][]byte
 		for {
 			all = append(all, make([]byte, 8<<20))
+			fmt.Fprintln(os.Stderr, "eaten", len(all))
 		}
 	case "recurse":
 		return recurse(0)
@@ -206,4 +207,9 @@ func wrong(n *node, verb string) any {
 	return errors.New("unknown verb").Error()
 }
 
-func recurse(n int) int { return recurse(n+1) + 1 }
+func recurse(n int) int {
+	if n < 0 {
+		return 0
+	}
+	return recurse(n+1) + 1
+}
