@@ -1,0 +1,134 @@
+// Package conformance runs recorded traces of real Mnesia against a cluster and compares, step by step, what
+// it answers. A trace is a file of the conformance format: a scenario and, for each step, what Mnesia answered.
+// The cluster is any world: real processes or the simulator.
+//
+// Three verdicts: pass, fail, and not yet, which a trace gets that needs a verb or an operation that the
+// product does not know; that is listed and never counted as a pass or a failure.
+package conformance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"netsplit/kit"
+)
+
+// Trace is one recorded scenario.
+type Trace struct {
+	ID      string          `json:"id"`
+	Title   string          `json:"title"`
+	Topic   string          `json:"topic"`
+	Nodes   []kit.NodeName  `json:"nodes"`
+	Connect *bool           `json:"connect"`   // false: the nodes are not connected at boot
+	Kernel  map[string]bool `json:"kernel"`    // settings of Erlang's runtime
+	Env     json.RawMessage `json:"store_env"` // settings of Mnesia at boot
+	Steps   []Step          `json:"steps"`
+}
+
+// Step is one step: its fields as they stand in the file.
+type Step map[string]json.RawMessage
+
+// Do is the step's verb.
+func (s Step) Do() string { return s.text("do") }
+
+// text gives a field that is a string; empty when it is not there.
+func (s Step) text(field string) string {
+	var v string
+	_ = json.Unmarshal(s[field], &v) // not a string: empty
+	return v
+}
+
+func (s Step) number(field string, otherwise int) int {
+	n := otherwise
+	if raw, ok := s[field]; !ok || json.Unmarshal(raw, &n) != nil {
+		return otherwise
+	}
+	return n
+}
+
+func (s Step) flag(field string) bool {
+	var v bool
+	_ = json.Unmarshal(s[field], &v) // not a boolean: false
+	return v
+}
+
+// on gives the nodes that the step runs on, and whether the step has a list of them.
+func (s Step) on() (nodes []kit.NodeName, list bool) {
+	if one := s.text("on"); one != "" {
+		return []kit.NodeName{kit.NodeName(one)}, false
+	}
+	_ = json.Unmarshal(s["on"], &nodes) // none: empty
+	return nodes, len(nodes) > 0
+}
+
+// String gives the step without what was expected of it.
+func (s Step) String() string {
+	keys := make([]string, 0, len(s))
+	for k := range s {
+		if !slices.Contains([]string{"do", "on", "expect", "note", "quirk"}, k) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	var b strings.Builder
+	b.WriteString(s.Do())
+	if on, ok := s["on"]; ok {
+		fmt.Fprintf(&b, " on %s", on)
+	}
+	for _, k := range keys {
+		fmt.Fprintf(&b, " %s=%s", k, s[k])
+	}
+	return b.String()
+}
+
+// Load reads the traces of a folder (or one file), sorted by ID. topics limits them to those; none means all. A file
+// that is no trace is an error.
+func Load(path string, topics ...string) ([]Trace, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, &kit.Error{Op: "load traces", Kind: kit.NotFound, Err: err}
+	}
+	files := []string{path}
+	if info.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(path, "*.json")); err != nil {
+			return nil, &kit.Error{Op: "load traces", Kind: kit.Invalid, Err: err}
+		}
+	}
+	var traces []Trace
+	for _, f := range files {
+		t, err := read(f)
+		if err != nil {
+			return nil, err
+		}
+		if len(topics) == 0 || slices.ContainsFunc(topics, t.has) {
+			traces = append(traces, t)
+		}
+	}
+	slices.SortFunc(traces, func(a, b Trace) int { return strings.Compare(a.ID, b.ID) })
+	return traces, nil
+}
+
+// has reports whether the trace is of a topic, named in full ("partition") or as in the IDs ("part").
+func (t Trace) has(topic string) bool {
+	return t.Topic == topic || strings.HasPrefix(t.ID, topic+"-")
+}
+
+func read(file string) (Trace, error) {
+	var t Trace
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return t, &kit.Error{Op: "read trace", Kind: kit.Broken, Err: err}
+	}
+	if err := json.Unmarshal(b, &t); err != nil {
+		return t, &kit.Error{Op: "read trace", Kind: kit.Invalid, What: file, Err: err}
+	}
+	if t.ID == "" || len(t.Nodes) == 0 || len(t.Steps) == 0 {
+		return t, &kit.Error{Op: "read trace", Kind: kit.Invalid, What: file, Err: errors.New("it has no id, nodes or steps")}
+	}
+	return t, nil
+}
