@@ -317,6 +317,22 @@ func (w *World) SetDisk(name kit.NodeName, f DiskFault) error {
 	return nil
 }
 
+// WipeDisc empties the disc of a node that does not run.
+func (w *World) WipeDisc(name kit.NodeName) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := w.node("wipe disc of", name)
+	if err != nil {
+		return err
+	}
+	if n.g != nil {
+		return &kit.Error{Op: "wipe disc of", Kind: kit.Refused, What: string(name), Err: errors.New("it runs")}
+	}
+	n.disk = newDisk(n.disk.fault)
+	w.note(Event{What: DiskRule, Node: name, Note: "wiped"}, nil)
+	return nil
+}
+
 // Files gives a copy of what a node's disc would hold after a crash that loses everything that is not synced.
 func (w *World) Files(name kit.NodeName) (map[string][]byte, error) {
 	w.mu.Lock()
