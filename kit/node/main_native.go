@@ -51,14 +51,20 @@ func Main(app App) {
 
 // Process is Main for programs that do more than being a node; it gives the exit code.
 func Process(app App, errOut io.Writer) int {
+	var ready *os.File
+	if fd, err := strconv.Atoi(os.Getenv(readyVar)); err == nil && fd >= 3 {
+		ready = os.NewFile(uintptr(fd), "ready")
+	}
+	return processWith(app, errOut, reporter(ready))
+}
+
+func processWith(app App, errOut io.Writer, report func(Ready)) int {
 	path := os.Getenv(configVar)
 	if path == "" {
-		fmt.Fprintf(errOut, "this program is a node of a lab cluster; \"netsplit lab up DIR\" starts it\n")
+		fmt.Fprintln(errOut, "this program is a node of a lab cluster; \"netsplit lab up DIR\" starts it")
 		return 2
 	}
-	report := readyReporter(os.Getenv(readyVar))
-	err := process(app, path, report)
-	if err != nil {
+	if err := process(app, path, report); err != nil {
 		report(Ready{Error: err.Error(), Hint: kit.HintOf(err), Kind: int(kit.KindOf(err))})
 		fmt.Fprintf(errOut, "node: %v\n", err)
 		return 1
@@ -80,13 +86,8 @@ func process(app App, path string, report func(Ready)) error {
 	return Run(ctx, cfg, app, func(n *Node) { report(Ready{Addr: n.Addr()}) })
 }
 
-// readyReporter gives a function that writes one line to a file descriptor and closes it; the first call counts.
-func readyReporter(fd string) func(Ready) {
-	n, err := strconv.Atoi(fd)
-	if err != nil || n < 3 {
-		return func(Ready) {}
-	}
-	f := os.NewFile(uintptr(n), "ready")
+// reporter gives a function that writes one line to a file and closes it; the first call counts.
+func reporter(f *os.File) func(Ready) {
 	return func(r Ready) {
 		if f == nil {
 			return
