@@ -184,17 +184,25 @@ func (t *tx) perform(ctx context.Context, i int) {
 	}
 }
 
-// one performs one thing, and again while the store asks for it at once.
+// one performs one thing. Where the door answers that it is blocked, the answer is asked for again.
 func (t *tx) one(ctx context.Context, op json.RawMessage, commit bool) door.Outcome {
-	verb, s := "tx_op", Step{"tx": quoteJSON(t.name), "op": op}
+	verb := "tx_op"
 	if commit {
 		verb = "tx_commit"
 	}
+	out := t.call(ctx, verb, Step{"tx": quoteJSON(t.name), "op": op})
+	for out.Status == door.Blocked && ctx.Err() == nil {
+		out = t.call(ctx, "tx_wait", Step{"tx": quoteJSON(t.name)})
+	}
+	return out
+}
+
+func (t *tx) call(ctx context.Context, verb string, s Step) door.Outcome {
 	args, err := t.r.arguments(s, verb)
 	if err != nil {
 		return door.FromError(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	return t.r.w.Call(ctx, t.client, t.node, door.Request{Verb: verb, Args: args})
 }

@@ -74,6 +74,10 @@ func (w *jsonWriter) term(t Term, depth int) {
 	case Float:
 		w.float(float64(x))
 	case Atom:
+		if x == True || x == False {
+			w.raw(string(x))
+			return
+		}
 		w.text(string(x))
 	case Bin:
 		w.bin(string(x))

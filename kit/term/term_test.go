@@ -83,7 +83,7 @@ var values = []struct {
 	{Atom("it's"), `"it's"`, `'it\'s'`, `:"it's"`},
 	{Atom("Elixir.Foo.Bar"), `"Elixir.Foo.Bar"`, `'Elixir.Foo.Bar'`, `Foo.Bar`},
 	{Atom("end"), `"end"`, `'end'`, `:end`},
-	{True, `"true"`, `true`, `true`},
+	{True, `true`, `true`, `true`},
 	{Int(-12), `-12`, `-12`, `-12`},
 	{num("12345678901234567890"), `12345678901234567890`, `12345678901234567890`, `12345678901234567890`},
 	{Float(1.5), `{"f":"1.5"}`, `1.5`, `1.5`},
@@ -139,7 +139,7 @@ func TestFloatForm(t *testing.T) {
 func TestJSONInputForms(t *testing.T) {
 	for in, want := range map[string]Term{
 		` {"str":"abc"} `: Str("abc"), `{"i":"12"}`: Int(12), `{"i":"-12345678901234567890"}`: num("-12345678901234567890"),
-		`{"node":"a"}`: Atom("a"), `true`: True, `{"m":[]}`: Map{}, `{"m":[["b",1],["a",2]]}`: MakeMap(Pair{Atom("a"), Int(2)}, Pair{Atom("b"), Int(1)}),
+		`{"node":"a"}`: Atom("a"), `"true"`: True, `{"m":[]}`: Map{}, `{"m":[["b",1],["a",2]]}`: MakeMap(Pair{Atom("a"), Int(2)}, Pair{Atom("b"), Int(1)}),
 		"[1 , 2]": L(Int(1), Int(2)), `"é\ud83d\ude00"`: Atom("é😀"), `{"f":"1.0e22"}`: Float(1e22), `-0`: Int(0),
 	} {
 		if got, err := FromJSON([]byte(in)); err != nil || !Equal(got, want) {
