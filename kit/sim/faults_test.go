@@ -29,7 +29,7 @@ func pass(t *testing.T, w *World, d time.Duration) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

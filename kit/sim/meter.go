@@ -25,7 +25,7 @@ const bulkShift = 4
 
 // Ids of the sections that the meter changes, and the opcodes that it reads or writes.
 const (
-	secImport, secGlobal, secExport, secCode = 2, 6, 7, 10
+	secImport, secGlobal, secExport, secCode, secData, secDataCount = 2, 6, 7, 10, 11, 12
 
 	opUnreachable, opLoop, opIf, opEnd = 0x00, 0x03, 0x04, 0x0b
 	opGlobalGet, opGlobalSet           = 0x23, 0x24
@@ -86,6 +86,10 @@ func (m *metering) section(id byte, body []byte) {
 		body = m.addExport(body)
 	case secCode:
 		body = m.code(body)
+	case secData:
+		body = join(body)
+	case secDataCount: // counts the segments as they were; nothing that Go writes needs it
+		return
 	}
 	m.out = append(m.out, id)
 	m.out = binary.AppendUvarint(m.out, uint64(len(body)))

@@ -47,7 +47,7 @@ var machine = sync.OnceValues(func() (*Engine, error) {
 })
 
 // toyConfig is three toy nodes.
-func toyConfig(t *testing.T, seed uint64) Config {
+func toyConfig(t testing.TB, seed uint64) Config {
 	t.Helper()
 	p, err := toy()
 	if err != nil {
@@ -60,7 +60,7 @@ func toyConfig(t *testing.T, seed uint64) Config {
 	return Config{Engine: e, Program: p, Nodes: []kit.NodeName{"a", "b", "c"}, Seed: seed}
 }
 
-func start(t *testing.T, cfg Config) *World {
+func start(t testing.TB, cfg Config) *World {
 	t.Helper()
 	w, err := New(context.Background(), cfg)
 	if err != nil {
