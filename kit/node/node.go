@@ -87,6 +87,20 @@ func (n *Node) Report(kind, text string) {
 	}
 }
 
+// storeEvent puts a system event of the store into the lab's journal.
+func (n *Node) storeEvent(e store.Event) {
+	text := "store: " + e.Kind
+	for _, more := range []string{e.Context, string(e.Node), e.Text} {
+		if more != "" {
+			text += " " + more
+		}
+	}
+	if e.Value != nil {
+		text += " " + term.String(e.Value)
+	}
+	n.Report("event", text)
+}
+
 // logf writes a line to the node's log: its standard error, whose writer bounds it.
 func (n *Node) logf(format string, args ...any) { logf(format, args...) }
 
@@ -147,7 +161,7 @@ func (n *Node) open(place Place) error {
 		}
 	}
 	n.links = newLinks(n)
-	if n.store, err = store.Open(store.Config{Peers: n.links, Disk: n.disk}); err != nil {
+	if n.store, err = store.Open(store.Config{Peers: n.links, Disk: n.disk, Watch: n.storeEvent}); err != nil {
 		return err
 	}
 	n.face = mnesia.New(n.store)

@@ -15,6 +15,7 @@ import (
 type hub struct {
 	mu       sync.Mutex
 	opened   time.Time
+	watch    func(Event) // told of system events; may be nil
 	subs     []*Subscription
 	boot     []Event      // system events since boot or since last asked, whoever subscribed
 	watching atomic.Int32 // table and activity subscriptions there are
@@ -167,6 +168,9 @@ func (h *hub) system(e Event) {
 		h.boot = slices.Delete(h.boot, 0, 1)
 	}
 	h.boot = append(h.boot, e)
+	if h.watch != nil {
+		h.watch(e)
+	}
 	for _, sub := range h.subs {
 		if sub.wants(SubscribeTo{What: "system"}) {
 			sub.push(e)

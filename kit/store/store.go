@@ -19,6 +19,9 @@ import (
 type Config struct {
 	Peers Peers
 	Disk  *disk.Disk
+	// Watch, if set, is told of every system event, also of those of the start, when nobody can have subscribed. It
+	// must not call the store.
+	Watch func(Event)
 }
 
 // phase says what the store is doing.
@@ -134,7 +137,7 @@ func Open(cfg Config) (*Store, error) {
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
 		open: map[lock.Tx]*Tx{}, methods: methods()}
-	s.hub.opened = time.Now()
+	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node = s.self
 	s.locks.init()
 	s.calls.init()
