@@ -1,8 +1,10 @@
 package store
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"netsplit/kit"
 	"netsplit/kit/term"
@@ -393,4 +395,86 @@ func (s *Store) SyncLog() error {
 		return nil
 	}
 	return s.disk.Sync(0)
+}
+
+// Info gives what mnesia:info/0 prints: the locks, transactions and nodes, and a line for each table.
+func (s *Store) Info() string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	list := func(ns []kit.NodeName) string { return term.String(nodeList(ns)) }
+	if !s.Running() {
+		p("===> System info: node %s, store is not running <===", s.self)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p("db nodes           = %s", list(s.dbNodes()))
+		return b.String()
+	}
+	p("---> Processes holding locks <---")
+	for _, k := range s.HeldLocks() {
+		p("Lock: %s", lockLine(k))
+	}
+	p("---> Processes waiting for locks <---")
+	for _, k := range s.LockQueue() {
+		p("Lock: %s", lockLine(k))
+	}
+	p("---> Transactions <---\n%s", term.String(s.transactionTerms()))
+	p("---> Active tables <---")
+	s.mu.Lock()
+	tabs := maps.Clone(s.tabs)
+	running, all, masters := s.runningNodes(), s.dbNodes(), sortedKeys(s.masters)
+	use := s.useDir()
+	s.mu.Unlock()
+	var remote, ram, disc, only []string
+	for _, name := range sortedKeys(tabs) {
+		t := tabs[name]
+		switch t.own {
+		case Unknown:
+			remote = append(remote, name)
+			continue
+		case RAM:
+			ram = append(ram, name)
+		case Disc:
+			disc = append(disc, name)
+		case DiscOnly:
+			only = append(only, name)
+		}
+		if t.data != nil {
+			p("%-15s: with %-8d records", name, t.data.size())
+		}
+	}
+	p("===> System info: version \"4.21.3\", debug level = %s <===", s.debugLevel())
+	p("opt_disc. Directory is %sused.", map[bool]string{true: "", false: "NOT "}[use])
+	p("running db nodes   = %s", list(running))
+	p("stopped db nodes   = %s", list(slices.DeleteFunc(all, func(n kit.NodeName) bool { return slices.Contains(running, n) })))
+	p("master node tables = %s", term.String(names(masters)))
+	p("remote             = %s", term.String(names(remote)))
+	p("ram_copies         = %s", term.String(names(ram)))
+	p("disc_copies        = %s", term.String(names(disc)))
+	p("disc_only_copies   = %s", term.String(names(only)))
+	for _, name := range sortedKeys(tabs) {
+		t := tabs[name]
+		var at []string
+		for _, n := range sorted(t.holders()) {
+			at = append(at, fmt.Sprintf("{%s,%s}", n, t.storage(n)))
+		}
+		p("[%s] = [%s]", strings.Join(at, ","), name)
+	}
+	c := &s.count
+	p("%d transactions committed, %d aborted, %d restarted, %d logged to disc",
+		c.commits.Load(), c.failures.Load(), c.restarts.Load(), c.logged.Load())
+	return b.String()
+}
+
+func lockLine(k LockLine) string {
+	key := "whole table"
+	if k.Key != nil {
+		key = term.String(k.Key)
+	}
+	return fmt.Sprintf("%s %s %s by %s", k.Kind, k.Table, key, k.Tx)
+}
+
+func (s *Store) debugLevel() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.debug
 }

@@ -805,6 +805,7 @@ func methods() map[string]method {
 		"schema_make":   schemaMake,
 		"schema_delete": schemaDelete,
 		"running":       serveRunning,
+		"tx_label":      serveTxLabel,
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"sync"
 
 	"netsplit/kit"
@@ -298,4 +299,27 @@ func (s *Store) lockLines(list func(*lock.Locks) []lock.Lock) []LockLine {
 		out = append(out, LockLine{Tx: k.Tx, Table: k.Item.Table, Key: k.Item.Key, Kind: k.Kind.String()})
 	}
 	return out
+}
+
+// TxLabel gives the name that a transaction was begun with, asking the node where it runs.
+func (s *Store) TxLabel(ctx context.Context, id lock.Tx) string {
+	if id.Node != s.self {
+		v, err := s.call(ctx, id.Node, "tx_label", term.Int(id.Time))
+		a, _ := v.(term.Atom)
+		if err != nil {
+			return ""
+		}
+		return string(a)
+	}
+	s.txMu.Lock()
+	defer s.txMu.Unlock()
+	if tx := s.open[id]; tx != nil {
+		return tx.opts.Label
+	}
+	return ""
+}
+
+func serveTxLabel(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) {
+	n, _ := arg.(term.Int)
+	return term.Atom(s.TxLabel(context.Background(), lock.Tx{Time: uint64(n), Node: s.self})), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"netsplit/kit"
@@ -33,7 +34,7 @@ type Tx struct {
 	ws        writeSet
 	outer     []writeSet // of the enclosing transactions, when nested
 	restarts  int
-	restarted bool
+	restarted atomic.Bool
 	lost      lostNodes
 }
 
@@ -45,7 +46,10 @@ type lostNodes struct {
 
 // TxOptions limit a transaction. Retries is how often it may run in all before it is aborted with nomore;
 // Infinity, the zero value, is no limit.
-type TxOptions struct{ Retries int }
+type TxOptions struct {
+	Retries int
+	Label   string // a name for lists of locks
+}
 
 // heldLock is a lock that the transaction holds, on some nodes.
 type heldLock struct {
@@ -99,7 +103,7 @@ func (tx *Tx) Kind() Kind { return tx.kind }
 func (tx *Tx) IsTransaction() bool { return tx.kind <= SyncTransaction }
 
 // Restarted reports whether the transaction has had to run again.
-func (tx *Tx) Restarted() bool { return tx.restarted }
+func (tx *Tx) Restarted() bool { return tx.restarted.Load() }
 
 // Depth is how many transactions this one is nested in at the moment.
 func (tx *Tx) Depth() int { return len(tx.outer) }
@@ -404,7 +408,7 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 		tx.finish()
 		return &Error{Class: Aborted, Reason: term.Atom("nomore"), kind: kit.Overloaded}
 	}
-	tx.restarted = true
+	tx.restarted.Store(true)
 	s.count.restarts.Add(1)
 	var late <-chan time.Time
 	if tx.opts.Retries != Infinity {

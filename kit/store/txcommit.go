@@ -117,7 +117,7 @@ func (tx *Tx) lostLocks() error {
 			tx.dropLocks("")
 			tx.ws = writeSet{}
 			tx.restarts++
-			tx.restarted = true
+			tx.restarted.Store(true)
 			tx.s.count.restarts.Add(1)
 			return ErrRestart
 		}
