@@ -11,7 +11,7 @@ import (
 
 // FS is this folder: each lab's brief, starter and mutants.
 //
-//go:embed */README.md */starter */mutants
+//go:embed */README.md */starter/* */mutants/*/*
 var FS embed.FS
 
 // All is every lab.
