@@ -160,7 +160,7 @@ func (s *System) build(ctx context.Context, src Source) (Program, error) {
 	p, err := build(ctx, dir, ".")
 	var e *kit.Error
 	if errors.As(err, &e) && (e.Kind == kit.Invalid || e.Kind == kit.Overloaded) {
-		return nil, &CompileError{Text: compilerText(e)}
+		return nil, &CompileError{Text: compilerText(e), Hint: e.Hint}
 	}
 	if err != nil {
 		return nil, err

@@ -57,7 +57,7 @@ type Source struct {
 type Program any
 
 // CompileError is what the compiler says, with file:line as the student knows them.
-type CompileError struct{ Text string }
+type CompileError struct{ Text, Hint string }
 
 // Error gives the compiler's text.
 func (e *CompileError) Error() string { return e.Text }

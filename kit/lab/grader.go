@@ -125,7 +125,7 @@ func (g *Grader) prepare(ctx context.Context, l *Lab, sub Submission) (prepared,
 func invalidIfCompile(err error) error {
 	var c *CompileError
 	if errors.As(err, &c) {
-		return &kit.Error{Op: "compile", Kind: kit.Invalid, Err: c}
+		return &kit.Error{Op: "compile", Kind: kit.Invalid, Err: c, Hint: c.Hint}
 	}
 	return err
 }

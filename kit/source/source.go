@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -87,8 +88,8 @@ func (t Tree) Hash() string {
 // nothing has to be looked up.
 func Module(modPath, dir string) (mod, sum []byte) {
 	text := moduleLine.ReplaceAllString(withoutTools(goMod), "module "+modPath)
-	if !path.IsAbs(dir) && !strings.HasPrefix(dir, ".") && !strings.Contains(dir, ":") {
-		dir = "./" + dir
+	if dir = filepath.ToSlash(dir); !filepath.IsAbs(dir) && !strings.HasPrefix(dir, "../") {
+		dir = "./" + strings.TrimPrefix(dir, "./")
 	}
 	text += fmt.Sprintf("\nrequire netsplit v0.0.0\n\nreplace netsplit => %s\n", modString(dir))
 	return []byte(text), []byte(goSum)
