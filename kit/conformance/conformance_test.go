@@ -161,7 +161,9 @@ func TestCompare(t *testing.T) {
 		{`{"do":"contents","table":"o"}`, `{"ok":[1,2]}`, `{"ok":[2,1]}`, false},
 		{`{"do":"transaction","ops":[["write","t",1],["read","t",1],["read","o",1]]}`, `{"ok":["ok",[1,2],[1,2]]}`, `{"ok":["ok",[2,1],[1,2]]}`, true},
 		{`{"do":"transaction","ops":[["read","o",1]]}`, `{"ok":[[1,2]]}`, `{"ok":[[2,1]]}`, false},
-		{`{"do":"transaction","ops":[["first","t"]]}`, `{"ok":["k1"]}`, `{"ok":["k2"]}`, false},
+		{`{"do":"transaction","ops":[["first","t"]]}`, `{"ok":["k1"]}`, `{"ok":["k2"]}`, true}, // reported, as info
+		{`{"do":"transaction","ops":[["first","t"]]}`, `{"ok":["k1"]}`, `{"ok":["$end_of_table"]}`, false},
+		{`{"do":"transaction","ops":[["first","o"]]}`, `{"ok":["k1"]}`, `{"ok":["k2"]}`, false},
 		{`{"do":"transaction","ops":[["index_read","o",1,2]]}`, `{"ok":[[1,2]]}`, `{"ok":[[2,1]]}`, true},
 		{`{"do":"transaction","ops":[["transaction",[["read","t",1]]]]}`, `{"ok":[{"ok":[[1,2]]}]}`, `{"ok":[{"ok":[[2,1]]}]}`, true},
 		{`{"do":"transaction","ops":[["transaction",[["abort","x"]]]]}`, `{"ok":[{"aborted":"x"}]}`, `{"ok":[{"aborted":"y"}]}`, false},

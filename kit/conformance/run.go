@@ -134,8 +134,11 @@ func (r *run) perform(s Step) performed {
 	if _, ok := s["expect"]; !ok || s.flag("unchecked") {
 		return p
 	}
+	r.cmp.open = ""
 	p.Why = r.compare(s, got)
 	switch {
+	case p.Why == "" && r.cmp.open != "":
+		p.Verdict, p.Why, p.Want, p.Got = Info, r.cmp.open, s["expect"], got
 	case p.Why == "":
 		p.Verdict = Pass
 	case s.text("quirk") != "":
@@ -461,6 +464,9 @@ func (r *run) arguments(s Step, verb string) ([]term.Term, error) {
 		name := strings.TrimRight(p, "?.")
 		raw, ok := s[name]
 		if !ok {
+			raw, ok = s[aliases[name]]
+		}
+		if !ok {
 			if strings.HasSuffix(p, "?") {
 				break
 			}
@@ -476,6 +482,9 @@ func (r *run) arguments(s Step, verb string) ([]term.Term, error) {
 	}
 	return args, nil
 }
+
+// aliases are the names that fields have in scenarios, where the door's parameters have others.
+var aliases = map[string]string{"property": "value"}
 
 // defaults are the values of fields that scenarios may leave out.
 var defaults = map[string]json.RawMessage{"opts": json.RawMessage(`{}`), "timeout": json.RawMessage(`5000`), "config": json.RawMessage(`{}`)}

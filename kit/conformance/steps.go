@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"netsplit/kit"
@@ -51,6 +52,11 @@ func (r *run) step(s Step) (json.RawMessage, error) {
 		return r.txInfo(s)
 	case "events", "mailbox":
 		return r.events(s)
+	case "boot_events":
+		return r.bootEvents(s)
+	case "held_locks", "lock_queue":
+		out, err := r.ask(s)
+		return r.nameTxs(out), err
 	}
 	return r.ask(s)
 }
@@ -82,7 +88,10 @@ func (r *run) ask(s Step) (json.RawMessage, error) {
 		client = "p-" + p
 		r.procs[p] = nodes[0]
 	}
-	times := s.number("times", 1)
+	times := 1
+	if verb == "dirty" {
+		times = s.number("times", 1)
+	}
 	do := func(ctx context.Context, client string, n kit.NodeName) json.RawMessage {
 		var out json.RawMessage
 		for range times {
@@ -104,7 +113,9 @@ func (r *run) ask(s Step) (json.RawMessage, error) {
 func (r *run) translate(s Step) (string, Step, error) {
 	switch s.Do() {
 	case "repeat_dirty":
-		return "dirty", s, nil
+		if _, ok := r.verbs["repeat_dirty"]; !ok {
+			return "dirty", s, nil
+		}
 	case "fill":
 		if _, ok := r.verbs["fill"]; ok {
 			return "fill", s, nil
@@ -252,14 +263,12 @@ func (r *run) events(s Step) (json.RawMessage, error) {
 	last := r.w.Now()
 	for {
 		out := r.call(r.ctx, "p-"+p, n, "events", args...)
-		var got struct {
-			OK []json.RawMessage `json:"ok"`
-		}
-		if json.Unmarshal(out, &got) != nil || got.OK == nil {
+		got, ok := okList(out)
+		if !ok {
 			return out, nil
 		}
-		if len(got.OK) > 0 {
-			all, last = append(all, got.OK...), r.w.Now()
+		if len(got) > 0 {
+			all, last = append(all, got...), r.w.Now()
 		}
 		quiet := silence
 		if len(all) == due && due > 0 {
@@ -272,8 +281,66 @@ func (r *run) events(s Step) (json.RawMessage, error) {
 			return nil, err
 		}
 	}
-	if s.flag("unordered") {
-		slices.SortFunc(all, func(a, b json.RawMessage) int { return slices.Compare(a, b) })
+	return json.Marshal(map[string]any{"ok": pick(all, s, nil)})
+}
+
+// okList gives the elements of an {"ok":[..]}.
+func okList(out json.RawMessage) ([]json.RawMessage, bool) {
+	var got struct {
+		OK []json.RawMessage `json:"ok"`
 	}
-	return json.Marshal(map[string]any{"ok": all})
+	err := json.Unmarshal(out, &got)
+	return got.OK, err == nil && got.OK != nil
+}
+
+// systemEvents are those that boot_events gives when it is not told which.
+var systemEvents = []string{"inconsistent_database", "mnesia_fatal", "mnesia_up", "mnesia_down", "mnesia_overload"}
+
+// bootEvents gives the events of a node since it booted, after a while for those that are under way.
+func (r *run) bootEvents(s Step) (json.RawMessage, error) {
+	if err := r.sleep(time.Duration(s.number("settle", 300)) * time.Millisecond); err != nil {
+		return nil, err
+	}
+	out, err := r.ask(s)
+	events, ok := okList(out)
+	if err != nil || !ok {
+		return out, err
+	}
+	only := systemEvents
+	if raw, ok := s["only"]; ok && json.Unmarshal(raw, &only) != nil {
+		only = nil // "all"
+	}
+	return json.Marshal(map[string]any{"ok": pick(events, s, only)})
+}
+
+// pick leaves out what the format leaves out: events that are not asked for, and, unless the step wants all, their prose.
+func pick(events []json.RawMessage, s Step, only []string) []json.RawMessage {
+	out := []json.RawMessage{}
+	for _, raw := range events {
+		var e map[string]json.RawMessage
+		if json.Unmarshal(raw, &e) != nil {
+			out = append(out, raw)
+			continue
+		}
+		if only != nil && !slices.Contains(only, str(e["event"])) {
+			continue
+		}
+		if _, ok := e["text"]; ok && !s.flag("all") {
+			delete(e, "text")
+			raw, _ = json.Marshal(e) // what was decoded can be encoded
+		}
+		out = append(out, raw)
+	}
+	return out
+}
+
+// nameTxs puts the scenario's names of transactions in the place of the store's own.
+func (r *run) nameTxs(out json.RawMessage) json.RawMessage {
+	text := string(out)
+	for _, t := range r.txs {
+		if t.id != "" {
+			text = strings.ReplaceAll(text, string(quoteJSON(t.id)), string(quoteJSON(t.name)))
+		}
+	}
+	return json.RawMessage(text)
 }

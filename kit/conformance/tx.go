@@ -8,6 +8,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/door"
+	"netsplit/kit/term"
 )
 
 // tx is an interactive transaction: a client of its own that performs its operations one by one, and, when the
@@ -17,6 +18,7 @@ type tx struct {
 	name   string
 	node   kit.NodeName
 	client string
+	id     string // the store's own name of it; empty when it has none
 
 	mu        sync.Mutex
 	ops       []json.RawMessage // asked so far
@@ -49,7 +51,14 @@ func (r *run) txBegin(s Step) (json.RawMessage, error) {
 	r.asked++
 	t := &tx{r: r, name: name, node: nodes[0], client: "tx-" + name}
 	r.txs[name] = t
-	return r.call(r.ctx, t.client, t.node, "tx_begin", args...), nil
+	out := r.call(r.ctx, t.client, t.node, "tx_begin", args...)
+	if _, ok := r.verbs["tx_id"]; ok && r.up[t.node] {
+		id, err := r.w.Call(r.ctx, t.client, t.node, door.Request{Verb: "tx_id", Args: []term.Term{term.Atom(name)}}).Term()
+		if a, ok := id.(term.Atom); ok && err == nil {
+			t.id = string(a)
+		}
+	}
+	return out, nil
 }
 
 // find gives the transaction of a step, or the outcome when it is gone with its node.
@@ -117,8 +126,12 @@ func (r *run) txInfo(s Step) (json.RawMessage, error) {
 		return out, err
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return json.Marshal(map[string]any{"ok": map[string]bool{"restarted": t.restarted}})
+	restarted := t.restarted
+	t.mu.Unlock()
+	if _, ok := r.verbs["tx_info"]; ok && !restarted {
+		return r.call(r.ctx, "main", t.node, "tx_info", term.Atom(t.name)), nil
+	}
+	return json.Marshal(map[string]any{"ok": map[string]bool{"restarted": restarted}})
 }
 
 func (t *tx) wait(limit time.Duration) (json.RawMessage, error) {
