@@ -20,6 +20,12 @@ type DiskFault struct {
 	Crash CrashKind
 }
 
+// maxPending bounds the changes that wait for a sync, maxSyncs the syncs that a node waits for.
+const (
+	maxPending = 1 << 16
+	maxSyncs   = 1 << 14
+)
+
 // MaxDisk is the most bytes on one node's disc, and MaxFiles the most files.
 const (
 	MaxDisk  = 64 << 20
@@ -109,6 +115,9 @@ func (d *disk) take(f simlink.Frame) uint32 {
 		d.sizes[f.Name] = size + grown
 	}
 	d.pending = append(d.pending, c)
+	if len(d.pending) >= maxPending {
+		d.settle(maxPending / 2) // as an operating system writes back what has waited long
+	}
 	return errnoOK
 }
 

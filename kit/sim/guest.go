@@ -222,7 +222,8 @@ const (
 	OutOfMemory Reason = "out of memory" // it asked for more than its limit
 	StackFull   Reason = "stack overflow"
 	Forged      Reason = "forged or broken frames"
-	Trapped     Reason = "trapped" // any other end of the instance
+	Deaf        Reason = "not reading" // what was sent to it
+	Trapped     Reason = "trapped"     // any other end of the instance
 )
 
 // why says how the program ended, with a sentence for people.

@@ -19,8 +19,15 @@ const (
 	reorderBy      = 20 * time.Millisecond // how long a reordered packet is held back at most
 )
 
-// maxQueue bounds the bytes that one node has sent and nobody has taken yet.
-const maxQueue = wire.MaxQueue
+// Limits of one node. What is on its way counts with its bytes and itemCost for what the world keeps of it, so that
+// a flood of empty frames ends as one of full ones does.
+const (
+	maxQueue  = wire.MaxQueue // bytes sent and not arrived
+	itemCost  = 512
+	maxConns  = 4096
+	maxInbox  = 128 << 20 // bytes arrived and not read
+	maxCookie = 1 << 10
+)
 
 // link is one direction between two nodes: its rule, its chance, its receipts.
 type link struct {
@@ -64,6 +71,8 @@ type item struct {
 	held bool // counted as held
 }
 
+func (it item) cost() int { return itemCost + len(it.data) }
+
 // link gives the direction between two nodes.
 func (w *World) link(from, to *node) *link {
 	key := [2]kit.NodeName{from.name, to.name}
@@ -81,7 +90,10 @@ func (w *World) dial(n *node, f simlink.Frame) uint32 {
 	if f.ID <= n.lastDial || f.ID >= simlink.HostConn {
 		return n.forged("dial %d after dial %d", f.ID, n.lastDial)
 	}
-	if len(n.lanes) >= maxConns {
+	switch {
+	case len(f.Data) > maxCookie:
+		return n.forged("a cookie of %d bytes", len(f.Data))
+	case len(n.lanes) >= maxConns || n.queued > maxQueue:
 		return errnoNobufs
 	}
 	n.lastDial = f.ID
@@ -111,9 +123,6 @@ func (w *World) dial(n *node, f simlink.Frame) uint32 {
 	w.push(out, item{kind: simlink.Dial, note: string(f.Data)})
 	return errnoOK
 }
-
-// maxConns bounds the connections of one node.
-const maxConns = 4096
 
 // refuse tells the dialler of a lane that its dial has failed, whatever the rules are.
 func (w *World) refuse(out *lane, name, text string) {
@@ -175,7 +184,6 @@ func (w *World) transmit(n *node, f simlink.Frame) uint32 {
 		w.pushPacket(l, it)
 		return errnoOK
 	}
-	w.unqueue(l, -len(f.Data))
 	w.push(l, it)
 	return errnoOK
 }
@@ -226,11 +234,11 @@ func (w *World) taken(n *node, f simlink.Frame) uint32 {
 func (w *World) push(l *lane, it item) {
 	if l.dead {
 		if it.kind == simlink.Data {
-			w.unqueue(l, len(it.data))
 			w.dropped(l, it)
 		}
 		return
 	}
+	w.unqueue(l, -it.cost())
 	l.queue = append(l.queue, it)
 	w.flush(l)
 }
@@ -308,6 +316,7 @@ func (w *World) arrive(l *lane) {
 	}
 	it := l.flight[0]
 	l.flight = l.flight[1:]
+	w.unqueue(l, it.cost())
 	n := l.link.to
 	switch it.kind {
 	case simlink.Dial:
@@ -317,7 +326,6 @@ func (w *World) arrive(l *lane) {
 		l.open = true
 		n.put(simlink.Frame{Kind: simlink.Opened, ID: l.toID})
 	case simlink.Data:
-		w.unqueue(l, len(it.data))
 		w.note(Event{What: Receive, Node: n.name, Peer: l.link.from.name, ID: it.id, Size: len(it.data)}, nil)
 		n.put(simlink.Frame{Kind: simlink.Data, ID: l.toID, Data: it.data})
 	case simlink.Refused, simlink.Close:
@@ -382,7 +390,7 @@ func (w *World) pushPacket(l *lane, it item) {
 		} else {
 			l.last = due
 		}
-		w.unqueue(l, -len(it.data))
+		w.unqueue(l, -it.cost())
 		w.at(due, l.link.to, func() { w.arrivePacket(l, it) })
 	}
 }
@@ -391,7 +399,7 @@ func (w *World) arrivePacket(l *lane, it item) {
 	if l.dead {
 		return // its bytes were taken off when the lane ended
 	}
-	w.unqueue(l, len(it.data))
+	w.unqueue(l, it.cost())
 	if l.link.rule.Cut != wire.Whole || l.toID == 0 {
 		l.link.counts.Lost++
 		w.note(Event{What: Drop, Node: l.link.from.name, Peer: l.link.to.name, ID: it.id, Size: len(it.data)}, nil)
@@ -466,7 +474,7 @@ func (w *World) disconnect(n *node) {
 		w.discard(l.back)
 		for _, it := range l.queue {
 			if it.kind == simlink.Data {
-				w.unqueue(l, len(it.data))
+				w.unqueue(l, it.cost())
 				w.dropped(l, it)
 			}
 		}

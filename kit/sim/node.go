@@ -42,6 +42,7 @@ type node struct {
 	lastDial, lastAccept uint64
 	queued               int // bytes sent and not arrived
 	lastSync             time.Duration
+	syncs                int // not yet answered
 }
 
 // NodeInfo is what a world knows of a node.
@@ -83,17 +84,17 @@ func (w *World) boot(n *node) *waiter {
 	n.reason, n.why = Running, ""
 	n.up, n.paused, n.listening, n.cookie = false, false, false, ""
 	n.lanes, n.lastDial, n.lastAccept = map[uint64]*lane{}, 0, simlink.HostConn-1
-	n.busy, n.lastSync = w.now, 0
+	n.busy, n.lastSync, n.syncs = w.now, 0, 0
 	n.waiter = newWaiter(w.ctx)
-	n.g = newGuest(launch{runtime: w.cfg.Engine.runtime, module: n.module, memory: w.cfg.Memory, name: string(n.name),
+	n.g = newGuest(launch{runtime: w.cfg.Engine.runtime, module: n.module, memory: w.cfg.Memory, name: string(n.name), skew: w.cfg.Skew[n.name],
 		random: &randomSource{stream(w.cfg.Seed, "random", string(n.name), strconv.Itoa(n.boots))}}, n.frame, n.output)
 	w.note(Event{What: Boot, Node: n.name, ID: uint64(n.boots)}, nil)
 	for _, f := range n.disk.files() {
 		n.put(f)
 	}
 	start, err := json.Marshal(w.start(n))
-	if err != nil { // only Config could be at fault, and it is checked by its own type
-		start = []byte(`{}`)
+	if err != nil { // validate has looked at everything in it that could be at fault
+		panic(err)
 	}
 	n.put(simlink.Frame{Kind: simlink.Boot, Data: start})
 	w.at(w.now+n.draw.upTo(time.Millisecond), n, func() {})
@@ -143,6 +144,11 @@ func (w *World) compute(n *node) {
 		n.timer = never
 	}
 	if n.g == nil || n.paused {
+		return
+	}
+	if unread := len(n.g.inbox); unread > maxInbox {
+		n.g.drop()
+		w.stopped(n, Deaf, fmt.Sprintf("%d MiB of frames wait for it", unread>>20))
 		return
 	}
 	if n.g.due(w.now) {
@@ -287,6 +293,9 @@ func (n *node) frame(f simlink.Frame) uint32 {
 			}
 		}
 	case simlink.Listen:
+		if len(f.Data) > maxCookie {
+			return n.forged("a cookie of %d bytes", len(f.Data))
+		}
 		n.listening, n.cookie = true, string(f.Data)
 	case simlink.Dial:
 		return w.dial(n, f)
@@ -305,7 +314,7 @@ func (n *node) frame(f simlink.Frame) uint32 {
 		w.note(Event{What: Write, Node: n.name, Size: len(f.Data), Note: clean(f.Kind.String() + " " + f.Name)}, f.Data)
 		return n.disk.take(f)
 	case simlink.DiskSync:
-		w.sync(n, f.ID)
+		return w.sync(n, f.ID)
 	default:
 		return n.forged("a %v frame from a node", f.Kind)
 	}
@@ -318,7 +327,11 @@ func (n *node) forged(format string, args ...any) uint32 {
 	return errnoInval
 }
 
-func (w *World) sync(n *node, id uint64) {
+func (w *World) sync(n *node, id uint64) uint32 {
+	if n.syncs >= maxSyncs {
+		return errnoNobufs
+	}
+	n.syncs++
 	g, mark := n.g, n.disk.mark()
 	w.note(Event{What: Sync, Node: n.name, ID: id}, nil)
 	due := g.now() + n.draw.between(w.cfg.DiskLatency.Min, w.cfg.DiskLatency.Max) + n.disk.fault.Slow
@@ -327,10 +340,12 @@ func (w *World) sync(n *node, id uint64) {
 		if n.g != g {
 			return
 		}
+		n.syncs--
 		n.disk.settleTo(mark)
 		w.note(Event{What: Synced, Node: n.name, ID: id}, nil)
 		n.put(simlink.Frame{Kind: simlink.DiskDone, ID: id})
 	})
+	return errnoOK
 }
 
 // answer takes a line that the node's door wrote.

@@ -40,6 +40,9 @@ type Config struct {
 	Setup  json.RawMessage
 	Setups map[kit.NodeName]json.RawMessage
 
+	// Skew is how far the wall clocks of single nodes are off; less than a year.
+	Skew map[kit.NodeName]time.Duration
+
 	Latency     Span          // of a frame on a healthy link; 100 µs to 1 ms
 	DiskLatency Span          // of a sync; 100 µs to 2 ms
 	Disk        DiskFault     // of every node's disc, until SetDisk
@@ -82,6 +85,10 @@ func (c *Config) validate() error {
 			return bad("two nodes are named "+string(n), "give each its own name")
 		case c.Program == nil && c.Programs[n] == nil:
 			return bad("node "+string(n)+" has no program", "set Program")
+		case len(c.Setup) > 0 && !json.Valid(c.Setup) || len(c.Setups[n]) > 0 && !json.Valid(c.Setups[n]):
+			return bad("the setup of node "+string(n)+" is no JSON", "encode it with encoding/json")
+		case c.Skew[n].Abs() > 365*24*time.Hour:
+			return bad("the clock of node "+string(n)+" is off by more than a year", "use less")
 		}
 	}
 	def := func(d *time.Duration, value time.Duration) {
