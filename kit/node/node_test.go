@@ -93,6 +93,13 @@ func (b *bench) ask(n kit.NodeName, verb string, args ...term.Term) string {
 	return term.String(v)
 }
 
+// askJSON is ask for answers that are no terms, such as events.
+func (b *bench) askJSON(n kit.NodeName, verb string) string {
+	s, end := door.NewSession(b.t.Context(), "test")
+	defer end()
+	return string(b.nodes[n].h(s.Context(), door.Request{Client: "test", Verb: verb}).Value)
+}
+
 func (b *bench) want(n kit.NodeName, want, verb string, args ...term.Term) {
 	b.t.Helper()
 	if got := b.ask(n, verb, args...); got != want {
@@ -119,6 +126,52 @@ func TestNodesFindEachOther(t *testing.T) {
 }
 
 // As Erlang's net_kernel:connect_node and disconnect_node answer.
+// The whole way of a partition through the layers: a replicated table, a cut, writes on both sides, the heal, and
+// the event on both sides that tells of it. Nothing is merged.
+func TestStoreThroughThePartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		defer b.end()
+		for _, n := range []kit.NodeName{"a", "b"} {
+			b.start(Config{Node: n}, App{}, map[kit.NodeName]kit.NodeName{"a": "b", "b": "a"}[n])
+		}
+		for _, n := range []kit.NodeName{"a", "b"} {
+			b.want(n, "ok", "await_nodes", term.List{term.Atom("a"), term.Atom("b")})
+			b.want(n, "ok", "start_store")
+		}
+		b.want("a", "[b]", "change_config", term.Atom("extra_db_nodes"), term.List{term.Atom("b")})
+		opts := term.MakeMap(term.Pair{Key: term.Atom("ram_copies"), Value: term.List{term.Atom("a"), term.Atom("b")}})
+		b.want("a", "ok", "create_table", term.Atom("t"), opts)
+		write := func(n kit.NodeName, v int) {
+			t.Helper()
+			op := term.List{term.Atom("dirty_write"), term.Atom("t"), term.Tuple{term.Atom("t"), term.Atom("k"), term.Int(v)}}
+			b.want(n, "ok", "dirty", op)
+		}
+		write("a", 1)
+		time.Sleep(time.Second)
+		b.want("b", "[{t,k,1}]", "local_contents", term.Atom("t"))
+		if got := b.ask("b", "status"); !strings.Contains(got, "size => 1") || !strings.Contains(got, "store => yes") {
+			t.Errorf("status: %s", got)
+		}
+		rule := func(r wire.Rule) {
+			b.want("a", "ok", "link", term.Atom("b"), RuleTerm(r))
+			b.want("b", "ok", "link", term.Atom("a"), RuleTerm(r))
+			time.Sleep(5 * time.Second)
+		}
+		rule(wire.Rule{Cut: wire.Silent})
+		write("a", 2)
+		write("b", 3)
+		rule(wire.Rule{})
+		b.want("a", "[{t,k,2}]", "local_contents", term.Atom("t"))
+		b.want("b", "[{t,k,3}]", "local_contents", term.Atom("t"))
+		for _, n := range []kit.NodeName{"a", "b"} {
+			if got := b.askJSON(n, "boot_events"); !strings.Contains(got, `"running_partitioned_network"`) {
+				t.Errorf("%s heard %s", n, got)
+			}
+		}
+	})
+}
+
 func TestConnectAndDisconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

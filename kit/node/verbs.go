@@ -219,8 +219,30 @@ func linkTerm(l peer.Link, rule wire.Rule, c wire.Counts) term.Term {
 func (n *Node) verbStatus(context.Context, door.Request) door.Outcome {
 	m := pairs("node", term.Atom(n.cfg.Node), "lab", term.Bin(n.cfg.Lab), "uptime_ms", term.Int(time.Since(n.begun).Milliseconds()),
 		"memory", term.Int(residentBytes()), "goroutines", term.Int(runtime.NumGoroutine()), "address", term.Bin(n.Addr()),
-		"nodes", atoms(n.links.Up()), "known", atoms(n.links.known()))
+		"nodes", atoms(n.links.Up()), "known", atoms(n.links.known()), "store", term.Atom(n.store.Phase()), "tables", n.tables())
 	return door.OKTerm(m)
+}
+
+// tables describes the tables of a running store, the schema's own left out.
+func (n *Node) tables() term.List {
+	list := term.List{}
+	names, err := n.store.SystemInfo(term.Atom("tables"))
+	if all, ok := names.(term.List); err == nil && ok {
+		for _, name := range all {
+			table, ok := name.(term.Atom)
+			if !ok || table == "schema" {
+				continue
+			}
+			row := []any{"table", table}
+			for _, item := range []string{"type", "storage_type", "size", "where_to_read"} {
+				if v, err := n.store.TableInfo(string(table), term.Atom(item)); err == nil { // it may have gone meanwhile
+					row = append(row, item, v)
+				}
+			}
+			list = append(list, pairs(row...))
+		}
+	}
+	return list
 }
 
 func (n *Node) verbVerbs(context.Context, door.Request) door.Outcome {
