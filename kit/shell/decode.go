@@ -185,6 +185,9 @@ func (e *outcomeError) Error() string {
 		}
 		return text
 	}
+	if e.out.Status == door.Down && e.node != "" {
+		return what + "node " + e.node + " is not running"
+	}
 	return what + e.out.Err().Error()
 }
 

@@ -73,10 +73,6 @@ func stringEnd(src string, i int) (end int, open bool) {
 	return -1, long
 }
 
-func lastLine(s string) string {
-	return s[strings.LastIndexByte(s, '\n')+1:]
-}
-
 // opensBlock reports whether the entry holds a block: then an empty line or a line at the margin ends it.
 func opensBlock(src string) bool {
 	lines := strings.Split(strings.TrimRight(src, "\n"), "\n")

@@ -243,6 +243,8 @@ func reasonHint(kind, node string, args []term.Term) string {
 		return fmt.Sprintf("start the store: %s.db.start()", node)
 	case "no_exists":
 		return fmt.Sprintf("is the table created, and loaded on a node that %s can reach? %s.db.tables() lists them; if the store is stopped, %s.db.start()", node, node, node)
+	case "not_active_local":
+		return fmt.Sprintf("%s has no loaded copy of the table; ask a node that has: %s.db.table_info(%q, \"where_to_write\")", node, node, first)
 	case "bad_type":
 		return fmt.Sprintf("a record is (\"table\", key, field, ...) with a value for every attribute: %s.db.table_info(%q, \"attributes\")", node, first)
 	case "already_exists":

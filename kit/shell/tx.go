@@ -176,12 +176,25 @@ func (t *Tx) send(r *run, v *verb, table string, op term.List) (starlark.Value, 
 		t.log = append(t.log, loggedOp{v, table, op})
 		return t.advance(r, 0)
 	}
+	if t.parent != nil {
+		op = term.List{term.Atom("try"), op} // a failure must not end the outer transaction
+	}
 	out, err := t.request(r, "tx_op", op)
 	for err == nil && out.Status == door.Blocked {
 		out, err = t.request(r, "tx_wait", term.Int(blockStep.Milliseconds()))
 	}
 	if err != nil {
 		return nil, err
+	}
+	if t.parent != nil && out.Status == door.OK {
+		var inner door.Outcome
+		if err := json.Unmarshal(out.Value, &inner); err != nil {
+			return nil, fmt.Errorf("%s: the node's answer cannot be read: %w", v.name, err)
+		}
+		if inner.Status != door.OK {
+			return nil, t.failure(v.name, inner)
+		}
+		out = inner
 	}
 	return t.outcome(r, v, table, out)
 }
@@ -228,7 +241,7 @@ func (t *Tx) end() {
 func (d *DB) openTx(r *run, kind, client string, retries term.Term) (*Tx, error) {
 	s := d.node.s
 	s.txSeq++
-	t := &Tx{node: d.node, kind: kind, client: client, name: fmt.Sprintf("%s-%d", client, s.txSeq), open: true}
+	t := &Tx{node: d.node, kind: kind, client: client, name: fmt.Sprintf("tx%d", s.txSeq), open: true}
 	t.own = t
 	args := []term.Term{term.Atom(kind)}
 	if retries != nil {
