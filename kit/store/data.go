@@ -166,15 +166,16 @@ func (t *data) keysOf(pattern term.Term) []term.Term {
 	return out
 }
 
+// edge and step may build the order of the keys, so they take the lock for writing.
 func (t *data) edge(last bool) (term.Term, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.rows.edge(last)
 }
 
 func (t *data) step(key term.Term, back bool) (next term.Term, found, known bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.rows.step(key, back)
 }
 

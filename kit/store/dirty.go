@@ -344,10 +344,7 @@ func (s *Store) upTable(name string) *tab {
 func (s *Store) DirtyWrite(ctx context.Context, table string, row term.Term) error {
 	r, err := rowShape(table, row, WriteLock)
 	if err != nil {
-		if table == "schema" {
-			err = abort("bad_type", term.Atom(table), row)
-		}
-		return asExit(err)
+		return exit("bad_type", term.Atom(table), row)
 	}
 	t := s.upTable(table)
 	if t == nil {

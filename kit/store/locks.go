@@ -80,6 +80,9 @@ func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan loc
 	if ans != lock.Granted {
 		call = &lockCall{id: id, node: s.self, tx: tx, ch: ch}
 		l.asked[id] = call
+		if ans == lock.Refused {
+			call.tell(lockReply{from: s.self, id: id, answer: lockRefused})
+		}
 	}
 	out := s.lockEvents(evs)
 	l.mu.Unlock()

@@ -50,6 +50,7 @@ type hashRows[E any] struct {
 	slots [][]E
 	holes int // slots of deleted keys
 	rows  int
+	walk  *btree.BTreeG[term.Term] // the keys in order; made when somebody first walks through them
 }
 
 // rowsOf gives a slot's rows.
@@ -74,13 +75,8 @@ func keyOf[E any](slot []E) term.Term {
 	return nil
 }
 
-func (h *hashRows[E]) slot(key term.Term) (int32, bool) {
-	i, ok := h.at[term.Key(key)]
-	return i, ok
-}
-
 func (h *hashRows[E]) get(key term.Term) []term.Tuple {
-	i, ok := h.slot(key)
+	i, ok := h.at[term.Key(key)]
 	if !ok {
 		return nil
 	}
@@ -101,6 +97,9 @@ func (h *hashRows[E]) put(row term.Tuple) []term.Tuple {
 		}
 		h.slots = append(h.slots, slot)
 		h.rows++
+		if h.walk != nil {
+			h.walk.Set(row[1])
+		}
 		return nil
 	}
 	old := rowsOf(h.slots[i])
@@ -129,6 +128,9 @@ func (h *hashRows[E]) remove(key term.Term) []term.Tuple {
 }
 
 func (h *hashRows[E]) drop(k any, i int32) {
+	if h.walk != nil {
+		h.walk.Delete(keyOf(h.slots[i]))
+	}
 	delete(h.at, k)
 	h.slots[i] = nil
 	h.holes++
@@ -197,24 +199,42 @@ func (h *hashRows[E]) scan(f func(term.Tuple) bool) {
 	}
 }
 
-// edge gives the first key either way: without an order last is the same as first, as in ets.
-func (h *hashRows[E]) edge(bool) (term.Term, bool) { return h.from(0) }
-
-func (h *hashRows[E]) from(i int) (term.Term, bool) {
-	for ; i < len(h.slots); i++ {
-		if h.slots[i] != nil {
-			return keyOf(h.slots[i]), true
+// keys gives the keys in order. Walking through a table without an order in the order of its keys costs memory,
+// but only where it is done, and is the same on every node and every run.
+func (h *hashRows[E]) keys() *btree.BTreeG[term.Term] {
+	if h.walk == nil {
+		h.walk = btree.NewBTreeGOptions(exactLess, btree.Options{NoLocks: true})
+		for _, s := range h.slots {
+			if s != nil {
+				h.walk.Set(keyOf(s))
+			}
 		}
 	}
-	return nil, false
+	return h.walk
 }
 
+// exactLess orders keys; 1 and 1.0 are two keys in a set or bag.
+func exactLess(a, b term.Term) bool {
+	if c := term.Compare(a, b); c != 0 || term.Equal(a, b) {
+		return c < 0
+	}
+	return term.Compare(term.Bin(term.Append(nil, a)), term.Bin(term.Append(nil, b))) < 0
+}
+
+// edge gives the first key either way: without an order last is the same as first, as in ets.
+func (h *hashRows[E]) edge(bool) (term.Term, bool) { return h.keys().Min() }
+
 func (h *hashRows[E]) step(key term.Term, _ bool) (next term.Term, found, known bool) {
-	i, ok := h.slot(key)
-	if !ok {
+	if _, ok := h.at[term.Key(key)]; !ok {
 		return nil, false, false
 	}
-	next, found = h.from(int(i) + 1)
+	h.keys().Ascend(key, func(k term.Term) bool {
+		if term.Equal(k, key) {
+			return true
+		}
+		next, found = k, true
+		return false
+	})
 	return next, found, true
 }
 

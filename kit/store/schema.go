@@ -65,6 +65,14 @@ type changes struct {
 	ops []schemaOp
 }
 
+// protect refuses a change of the table schema itself, before anything is locked.
+func (s *Store) protect(name string) error {
+	if name == "schema" && s.Running() {
+		return abort("bad_type", term.Atom(name))
+	}
+	return nil
+}
+
 // schemaTx runs f under a write lock on the table schema at every running node and commits what it asks for.
 func (s *Store) schemaTx(ctx context.Context, f func(c *changes) error) error {
 	tx, err := s.Begin(ctx, SyncTransaction)
@@ -239,12 +247,10 @@ func existing(v *view, arg term.Term) (term.Term, bool) {
 
 // DeleteTable removes a table from all nodes.
 func (s *Store) DeleteTable(ctx context.Context, name string) error {
-	return s.schemaTx(ctx, func(c *changes) error {
-		if name == "schema" {
-			return abort("bad_type", term.Atom(name))
-		}
-		return c.delete(name)
-	})
+	if err := s.protect(name); err != nil {
+		return err
+	}
+	return s.schemaTx(ctx, func(c *changes) error { return c.delete(name) })
 }
 
 func (c *changes) delete(name string) error {
@@ -465,8 +471,11 @@ func (s *Store) redefine(d *Def) {
 		holds := func(n kit.NodeName) bool { return !slices.Contains(d.holders(), n) }
 		t.active = slices.DeleteFunc(slices.Clone(t.active), holds)
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), holds)
-		if now == Unknown && t.data != nil {
+		switch {
+		case now == Unknown:
 			t.data = nil
+		case was == Unknown && d.LocalContent && s.phase == running:
+			t.data, t.active = newData(d), []kit.NodeName{s.self} // there is nothing to copy
 		}
 	})
 	if d.Name == "schema" {

@@ -133,10 +133,10 @@ func (c *changes) forget(n kit.NodeName) error {
 // MoveTableCopy moves a copy from one node to another.
 func (s *Store) MoveTableCopy(ctx context.Context, name string, from, to kit.NodeName) error {
 	var kept Storage
+	if err := s.protect(name); err != nil {
+		return err
+	}
 	err := s.schemaTx(ctx, func(c *changes) error {
-		if name == "schema" {
-			return abort("bad_type", term.Atom(name))
-		}
 		t := c.v.tables[name]
 		switch {
 		case t == nil:
@@ -201,10 +201,12 @@ func (s *Store) ChangeTableCopyType(ctx context.Context, name string, n kit.Node
 
 // change makes a schema transaction of a change of one definition. protect refuses the table schema.
 func (s *Store) changeDef(ctx context.Context, name string, protect bool, f func(c *changes, t *tab, d *Def) error) error {
-	return s.schemaTx(ctx, func(c *changes) error {
-		if protect && name == "schema" {
-			return abort("bad_type", term.Atom(name))
+	if protect {
+		if err := s.protect(name); err != nil {
+			return err
 		}
+	}
+	return s.schemaTx(ctx, func(c *changes) error {
 		t, err := c.table(name)
 		if err != nil {
 			return err
@@ -288,10 +290,10 @@ func (s *Store) DelTableIndex(ctx context.Context, name string, attr term.Term) 
 }
 
 func (s *Store) changeIndex(ctx context.Context, name string, attr term.Term, f func(t *tab, d *Def, pos int) error) error {
+	if err := s.protect(name); err != nil {
+		return err
+	}
 	return s.schemaTx(ctx, func(c *changes) error {
-		if name == "schema" {
-			return abort("bad_type", term.Atom(name))
-		}
 		t := c.v.tables[name]
 		if t == nil {
 			return abort("no_exists", term.Atom(name))
@@ -371,10 +373,10 @@ type Transform struct {
 
 // TransformTable changes the definition and all rows of a table in one transaction. Func runs on this node only.
 func (s *Store) TransformTable(ctx context.Context, name string, tr Transform) error {
+	if err := s.protect(name); err != nil {
+		return err
+	}
 	return s.schemaTx(ctx, func(c *changes) error {
-		if name == "schema" {
-			return abort("bad_type", term.Atom(name))
-		}
 		t, err := c.table(name)
 		if err != nil {
 			return err
