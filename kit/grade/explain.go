@@ -3,9 +3,11 @@ package grade
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"netsplit/kit/diagram"
 	"netsplit/kit/door"
@@ -113,20 +115,39 @@ func request(o history.Op) string {
 	case verb == "dirty" && len(args) > 0, verb == "tx_op" && len(args) > 1:
 		if list, ok := args[len(args)-1].(term.List); ok && len(list) > 0 {
 			prefix := ""
-			if verb == "tx_op" {
-				prefix = term.String(args[0]) + ": "
+			if name, ok := args[0].(term.Atom); ok && verb == "tx_op" {
+				prefix = string(name) + ": "
 			}
-			verb, args = prefix+bare(list[0]), list[1:]
+			verb, args = prefix+plain(list[0]), list[1:]
 		}
 	}
-	var parts []string
-	for _, a := range args {
-		parts = append(parts, bare(a))
-	}
-	return clip(fmt.Sprintf("%s(%s)", verb, strings.Join(parts, ", ")), 120)
+	return clip(fmt.Sprintf("%s(%s)", verb, plains(args, ", ")), 120)
 }
 
-func bare(t term.Term) string { return term.String(t) }
+// plain prints a term as term.String does, but text as it is typed in the shell: "ann", not <<"ann">>.
+func plain(t term.Term) string {
+	switch t := t.(type) {
+	case nil:
+		return "nothing"
+	case term.Bin:
+		if utf8.ValidString(string(t)) {
+			return strconv.Quote(string(t))
+		}
+	case term.Tuple:
+		return "{" + plains(t, ",") + "}"
+	case term.List:
+		return "[" + plains(t, ",") + "]"
+	}
+	return term.String(t)
+}
+
+func plains(all []term.Term, sep string) string {
+	var parts []string
+	for _, t := range all {
+		parts = append(parts, plain(t))
+	}
+	return strings.Join(parts, sep)
+}
 
 func answer(o history.Op) string {
 	if o.End == history.Open {
@@ -139,7 +160,7 @@ func answer(o history.Op) string {
 	if err != nil {
 		return clip(string(o.Outcome.Value), 100)
 	}
-	return clip(term.String(v), 100)
+	return clip(plain(v), 100)
 }
 
 // spaceTime draws the story: a lane for each client and each node in it, a request as an arrow to the node and one

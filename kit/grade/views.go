@@ -103,7 +103,7 @@ func (v View) Sum(keys []term.Term, pos int) (*big.Int, error) {
 	for i := range v.Values {
 		n, ok := term.BigInt(v.Field(i, pos))
 		if !ok {
-			return nil, fmt.Errorf("%s has no amount: the read answered %s", term.String(keys[i]), show(v.Values[i]))
+			return nil, fmt.Errorf("%s has no amount: the read answered %s", plain(keys[i]), show(v.Values[i]))
 		}
 		sum.Add(sum, n)
 	}
@@ -205,7 +205,7 @@ func (t Total) names() string {
 			names = append(names, fmt.Sprintf("%d more", len(t.Keys)-most))
 			break
 		}
-		names = append(names, term.String(k))
+		names = append(names, plain(k))
 	}
 	return strings.Join(names, ", ")
 }
@@ -213,17 +213,14 @@ func (t Total) names() string {
 func (t Total) amounts(v View) string {
 	var parts []string
 	for i, k := range t.Keys {
-		parts = append(parts, fmt.Sprintf("%s: %s", term.String(k), show(v.Field(i, t.Pos))))
+		parts = append(parts, fmt.Sprintf("%s: %s", plain(k), show(v.Field(i, t.Pos))))
 	}
 	return strings.Join(parts, ", ")
 }
 
 // show prints a term for a student, shortened.
 func show(t term.Term) string {
-	if t == nil {
-		return "nothing"
-	}
-	return clip(term.String(t), 200)
+	return clip(plain(t), 200)
 }
 
 func clip(s string, n int) string {
