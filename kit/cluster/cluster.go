@@ -37,6 +37,8 @@ type Spec struct {
 	Setup func(ctx context.Context, c *Cluster) error
 	// StartStore lets each node start its store by itself at boot.
 	StartStore bool
+	// Manual nodes connect only when somebody asks them to; Up then does not wait for links.
+	Manual bool
 	// Temporary clusters belong to the process that starts them: their nodes end with it at the latest, and
 	// Close takes them down and removes their folder. Lab then is only the start of the name.
 	Temporary bool

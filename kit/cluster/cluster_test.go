@@ -492,6 +492,70 @@ func TestLongHome(t *testing.T) {
 	}
 }
 
+// Manual nodes keep to themselves until they are told to connect.
+func TestManual(t *testing.T) {
+	s := spec(t, home(t), "demo")
+	s.Manual = true
+	c := up(t, s)
+	if got := ask(t, c, "a", "nodes"); got != "[]" {
+		t.Errorf("a sees %s", got)
+	}
+	if got := ask(t, c, "a", "connect", term.Atom("b")); got != "true" {
+		t.Errorf("connect: %s", got)
+	}
+	if got := ask(t, c, "b", "nodes"); got != "[a]" {
+		t.Errorf("b sees %s", got)
+	}
+}
+
+// A node whose disc is damaged does not start, says which file, and leaves the rest of the lab alone.
+func TestDamagedDisc(t *testing.T) {
+	h := home(t)
+	s := spec(t, h, "demo")
+	nodes := term.List{term.Atom("a"), term.Atom("b")}
+	s.Nodes = []kit.NodeName{"a", "b"}
+	s.Setup = func(ctx context.Context, c *Cluster) error {
+		ask(t, c, "a", "create_schema", nodes)
+		ask(t, c, "a", "start_store")
+		ask(t, c, "b", "start_store")
+		opts := term.MakeMap(term.Pair{Key: term.Atom("disc_copies"), Value: nodes})
+		if got := ask(t, c, "a", "create_table", term.Atom("t"), opts); got != "ok" {
+			return errors.New(got)
+		}
+		ask(t, c, "a", "fill", term.Atom("t"), term.Int(100))
+		return nil
+	}
+	c := up(t, s)
+	must(t, c.Stop("b"))
+	files, err := filepath.Glob(filepath.Join(c.files.disc("b"), "*"))
+	must(t, err)
+	for _, f := range files {
+		info, err := os.Stat(f)
+		must(t, err)
+		if info.Mode().IsRegular() && info.Size() > 8 {
+			b, err := os.ReadFile(f)
+			must(t, err)
+			for i := range b[:len(b)/2] {
+				b[i] ^= 0x55
+			}
+			must(t, os.WriteFile(f, b, 0o600))
+		}
+	}
+	if err := c.Restart("b"); kit.KindOf(err) != kit.Corrupt {
+		t.Errorf("restart with a damaged disc: %v", err)
+	} else {
+		t.Log(err)
+	}
+	if got := states(c); got != "a running, b crashed" {
+		t.Error(got)
+	}
+	must(t, c.WipeDisc("b"))
+	must(t, c.Restart("b"))
+	if got := ask(t, c, "b", "start_store"); got != "ok" {
+		t.Errorf("with an empty disc: %s", got)
+	}
+}
+
 // Each client is a process of its own to a node: it waits alone, and what it left open ends when it leaves.
 func TestClients(t *testing.T) {
 	h := home(t)

@@ -351,7 +351,7 @@ func (c *Cluster) startAgain(ctx context.Context, n kit.NodeName) error {
 	}
 	if err != nil {
 		if p, state := c.processOf(n); state == Running || state == Paused {
-			_ = p.kill() // it never became ready; the error says why
+			_ = c.end(p, p.kill) // it never became ready, and perhaps is about to end by itself; err says why
 		}
 		return c.explain(n, err)
 	}

@@ -32,6 +32,7 @@ type labFile struct {
 	Ready     bool           `json:"ready"` // false while it is being started
 	// Settings that a restarted node gets again.
 	StartStore bool          `json:"start_store,omitempty"`
+	Manual     bool          `json:"manual,omitempty"`
 	IdleExit   time.Duration `json:"idle_exit,omitempty"`
 }
 

@@ -132,7 +132,7 @@ func (c *Cluster) prepare(spec Spec) error {
 	}
 	c.lab = labFile{Lab: spec.Lab, ID: rand.Text(), Since: time.Now().Round(time.Millisecond), Dir: spec.Dir, Program: spec.Program,
 		Nodes: slices.Clone(spec.Nodes), Doors: doors, Cookie: rand.Text(), Temporary: spec.Temporary,
-		StartStore: spec.StartStore, IdleExit: spec.IdleExit}
+		StartStore: spec.StartStore, Manual: spec.Manual, IdleExit: spec.IdleExit}
 	for _, n := range spec.Nodes {
 		if err := os.MkdirAll(f.disc(n), 0o700); err != nil {
 			return broken(err)
@@ -165,6 +165,9 @@ func (c *Cluster) startAll(ctx context.Context) error {
 			return c.explain(c.lab.Nodes[i], err)
 		}
 	}
+	if c.lab.Manual {
+		return nil
+	}
 	for i, n := range c.lab.Nodes {
 		work.Go(func() { errs[i] = c.awaitNodes(ctx, n, c.lab.Nodes) })
 	}
@@ -196,7 +199,7 @@ func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Pe
 	f := c.files
 	cfg := node.Config{Node: n, Lab: c.lab.Lab, LabID: c.lab.ID, LabFile: f.labJSON(), Cookie: c.lab.Cookie, Rules: rules,
 		Disc: f.disc(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n),
-		StartStore: c.lab.StartStore, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
+		StartStore: c.lab.StartStore, Manual: c.lab.Manual, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
 	for _, p := range peers {
 		if p.Node == n {
 			cfg.Addr = p.Addr
@@ -226,7 +229,11 @@ func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Pe
 			Hint: "a node's program must call node.Main and nothing may end it"}
 	}
 	if err != nil {
-		return &kit.Error{Op: "start node", What: string(n), Kind: kit.KindOf(err), Err: err}
+		e := &kit.Error{Op: "start node", What: string(n), Kind: kit.KindOf(err), Err: err}
+		if e.Kind == kit.Corrupt && kit.HintOf(err) == "" {
+			e.Hint = fmt.Sprintf("its disc is %s; without it the node starts empty and loads what other nodes hold", f.disc(n))
+		}
+		return e
 	}
 	return c.updateNode(n, func(nf *nodeFile) { nf.Address = ready.Addr })
 }
