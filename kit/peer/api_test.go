@@ -175,6 +175,39 @@ func TestDisconnectInHandler(t *testing.T) {
 	})
 }
 
+// TestDownIsLast has the handler work on a frame while the link goes down: Down waits for it.
+func TestDownIsLast(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *wire.Fabric) {
+		var log []string // not locked: calls for one peer are serial, which the race detector checks
+		done := make(chan struct{})
+		b := startMesh(t, f, "b", func(c *Config) {
+			c.Handle = func(e Event) {
+				log = append(log, e.Kind.String())
+				if e.Kind == Frame {
+					time.Sleep(10 * time.Second)
+					log = append(log, "handled")
+				}
+				if e.Kind == Down {
+					close(done)
+				}
+			}
+		})
+		a := startMesh(t, f, "a", nil)
+		time.Sleep(time.Second)
+		if err := a.Send("b", 1, []byte("work")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := b.Disconnect("a"); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		if got := fmt.Sprint(log); got != "[up frame handled down]" {
+			t.Fatal(got)
+		}
+	})
+}
+
 // TestGarbage has a peer that knows the cookie break the mesh's own protocol: its link ends, others are untouched.
 func TestGarbage(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *wire.Fabric) {

@@ -125,15 +125,15 @@ func TestGossipOverTCP(t *testing.T) {
 	up := func() bool { return seesAll(meshes, false) }
 	for range 20 { // the last like the first
 		set(wire.Rule{Cut: wire.Loud})
-		waitFor(t, time.Second, "loud cut", down)
+		waitFor(t, 5*time.Second, "loud cut", down)
 		set(wire.Rule{})
-		waitFor(t, time.Second, "heal", up)
+		waitFor(t, 5*time.Second, "heal", up)
 	}
 	set(wire.Rule{Cut: wire.Silent})
-	t.Logf("silent cut: down after %v", waitFor(t, 3*time.Second, "silent cut", down))
+	t.Logf("silent cut: down after %v", waitFor(t, 10*time.Second, "silent cut", down))
 	if n := len(meshes[0].Up()); n != 2 {
 		t.Fatalf("n0 sees %d", n)
 	}
 	set(wire.Rule{})
-	t.Logf("healed: up after %v", waitFor(t, time.Second, "heal", up))
+	t.Logf("healed: up after %v", waitFor(t, 5*time.Second, "heal", up))
 }

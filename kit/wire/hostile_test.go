@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,34 @@ func TestSlowReader(t *testing.T) {
 	}
 	w.send(ab, "after")
 	w.want(ba, "after")
+}
+
+// TestFullSocket sends slowly, so that each frame is written by its sender, until the socket takes only a part of one.
+func TestFullSocket(t *testing.T) {
+	w := world{t: t}
+	ab, ba := w.connect(listenTCP(t, "a"), listenTCP(t, "b"), "b")
+	const size = 30 << 10
+	c, count, left := ab.(*tcpConn), 0, 0
+	for ; left == 0; count++ {
+		if count == 10000 {
+			t.Fatal("the socket never fills")
+		}
+		if err := ab.Send(bytes.Repeat([]byte{byte(count)}, size)); err != nil {
+			t.Fatal(err)
+		}
+		for start := time.Now(); time.Since(start) < 2*busyGap; {
+			runtime.Gosched()
+		}
+		c.mu.Lock()
+		left = len(c.rest) + len(c.pending) + c.flying
+		c.mu.Unlock()
+	}
+	for i := range count {
+		f, err := ba.Recv()
+		if err != nil || !bytes.Equal(f, bytes.Repeat([]byte{byte(i)}, size)) {
+			t.Fatalf("frame %d of %d is not what was sent (%v)", i, count, err)
+		}
+	}
 }
 
 // TestManySenders has the frames of each sender arrive in order, however they are gathered.

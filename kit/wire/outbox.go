@@ -29,8 +29,6 @@ type outbox struct {
 	packets []item        // in order of due
 	bytes   int           // of all frames in both
 	held    int           // the first held items of stream are counted as held
-
-	lastLeast, lastDue time.Time // of the stream
 }
 
 type item struct {
@@ -54,13 +52,10 @@ func (o *outbox) pushFin(now time.Time) {
 	o.stream = append(o.stream, o.item(now, nil, true))
 }
 
-// item draws when something of the stream gets through: never before what was sent before it.
+// item draws when something of the stream gets through, if what was sent before it is through by then.
 func (o *outbox) item(now time.Time, frame []byte, fin bool) item {
 	it := item{frame: frame, fin: fin, least: o.least(now)}
-	if it.least.Before(o.lastLeast) {
-		it.least = o.lastLeast
-	}
-	o.lastLeast, it.due = it.least, it.least
+	it.due = it.least
 	if r := o.link.rule.Load(); r != nil {
 		it.due = it.due.Add(r.Delay + o.upTo(r.Jitter))
 		for range maxRetransmits {
@@ -69,10 +64,6 @@ func (o *outbox) item(now time.Time, frame []byte, fin bool) item {
 			}
 			it.due = it.due.Add(retransmit)
 		}
-		if it.due.Before(o.lastDue) {
-			it.due = o.lastDue
-		}
-		o.lastDue = it.due
 		if it.due.After(it.least) {
 			o.link.delayed.Add(1)
 		}
