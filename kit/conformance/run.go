@@ -35,6 +35,7 @@ const (
 	grace     = 120 * time.Millisecond // the same, when as many came as were recorded
 	patience  = 15 * time.Second       // for commits and waits
 	stepTime  = 40 * time.Second       // for any other step
+	pace      = 10 * time.Millisecond  // between an answer and the fault after it: the recording runner was no faster
 )
 
 // run is one trace being run.
@@ -338,6 +339,9 @@ func (r *run) settleView() {
 
 // cut separates every pair across, both ways and at once, as closed connections do.
 func (r *run) cut(s Step) error {
+	if err := r.sleep(pace); err != nil {
+		return err
+	}
 	for _, p := range sides(s) {
 		r.cuts[p] = true
 		for _, link := range [][2]kit.NodeName{p, {p[1], p[0]}} {
@@ -393,6 +397,9 @@ func nodeList(raw json.RawMessage) []kit.NodeName {
 
 // down ends a node and waits until the others have noticed.
 func (r *run) down(n kit.NodeName, how func(kit.NodeName) error) error {
+	if err := r.sleep(pace); err != nil {
+		return err
+	}
 	if err := how(n); err != nil {
 		return err
 	}
@@ -473,6 +480,9 @@ func (r *run) arguments(s Step, verb string) ([]term.Term, error) {
 			if raw, ok = defaults[name]; !ok {
 				return nil, errNotYet{fmt.Sprintf("%s without %s", verb, name)}
 			}
+		}
+		if name == "to" && verb == "move_table_copy" {
+			name = "node"
 		}
 		t, err := argument(name, raw)
 		if err != nil {
