@@ -196,7 +196,7 @@ func eventJSON(e store.Event) json.RawMessage {
 func tableEvent(e store.Event, add func(string, any)) {
 	switch {
 	case e.Kind == "schema_write" || e.Kind == "schema_delete":
-		add("table", e.What)
+		add("table", term.Atom(e.Table))
 		if e.Detailed {
 			add("detailed", term.Atom("true"))
 		} else {

@@ -145,11 +145,14 @@ func lockItem(c call) (json.RawMessage, error) {
 	case what == "table" && len(args) == 1:
 		if t, ok := args[0].(term.Atom); ok {
 			ns, err := c.tx.LockTable(string(t), kind)
+			if kind == store.ReadLock {
+				return done(err)
+			}
 			return one(nodeList(ns), err)
 		}
 	case what == "record" && len(args) == 2:
 		if t, ok := args[0].(term.Atom); ok {
-			return done(c.tx.LockRecord(string(t), args[1], kind))
+			return c.lockRecord(string(t), args[1], kind)
 		}
 	case what == "global" && len(args) == 2:
 		if ns, ok := nodesOf(args[1]); ok {
@@ -158,6 +161,18 @@ func lockItem(c call) (json.RawMessage, error) {
 		}
 	}
 	return nil, &store.Error{Class: store.Aborted, Reason: term.T(term.Atom("bad_type"), c.args[0])}
+}
+
+// lockRecord answers as mnesia:lock/2: a read lock gives the records, a write lock nothing.
+func (c call) lockRecord(table string, key term.Term, kind store.Lock) (json.RawMessage, error) {
+	if kind == store.ReadLock && c.tx.IsTransaction() {
+		rows, err := c.tx.Read(table, key)
+		return c.rows(table, rows, err)
+	}
+	if err := c.tx.LockRecord(table, key, kind); err != nil || kind == store.StickyLock {
+		return done(err)
+	}
+	return js(term.List{}), nil
 }
 
 func itemOf(t term.Term) (string, []term.Term) {

@@ -16,6 +16,9 @@ func (f *Face) startStore(ctx context.Context, r door.Request) door.Outcome {
 			return door.ErrorWith("badarg", r.Args[0])
 		}
 		for _, p := range config {
+			if k, _ := p.Key.(term.Atom); parameters[k] == nil || !parameters[k](p.Value) {
+				return door.ErrorWith("bad_type", p.Key, p.Value)
+			}
 			if p.Key == term.Atom("extra_db_nodes") {
 				if opts.ExtraNodes, ok = nodesOf(p.Value); !ok {
 					return door.ErrorWith("badarg", p.Key)
@@ -24,6 +27,26 @@ func (f *Face) startStore(ctx context.Context, r door.Request) door.Outcome {
 		}
 	}
 	return Outcome(f.store.Start(ctx, opts))
+}
+
+// parameters are what a start may be given, each with the check of its value.
+var parameters = map[term.Atom]func(term.Term) bool{
+	"access_module": isAtom, "auto_repair": isBool, "backup_module": isAtom, "debug": isAtom, "dir": isAny,
+	"dump_disc_copies_at_startup": isBool, "dump_log_load_regulation": isBool, "dump_log_update_in_place": isBool,
+	"event_module": isAtom, "extra_db_nodes": isList, "ignore_fallback_at_startup": isBool, "fallback_error_function": isAny,
+	"max_wait_for_decision": isAny, "schema_location": isAtom, "core_dir": isAny, "pid_sort_order": isAny,
+	"dump_log_time_threshold": isCount, "dump_log_write_threshold": isCount, "dc_dump_limit": isCount,
+	"no_table_loaders": isCount, "send_compressed": isCount, "max_transfer_size": isCount, "schema": isAny,
+}
+
+func isAny(term.Term) bool    { return true }
+func isAtom(t term.Term) bool { _, ok := t.(term.Atom); return ok }
+func isList(t term.Term) bool { _, ok := t.(term.List); return ok }
+func isBool(t term.Term) bool { a, ok := t.(term.Atom); return ok && (a == "true" || a == "false") }
+
+func isCount(t term.Term) bool {
+	n, ok := t.(term.Int)
+	return ok && n >= 0
 }
 
 // setMasterNodes takes the nodes and, when only one table is meant, the table.
@@ -44,20 +67,15 @@ func (f *Face) setMasterNodes(_ context.Context, r door.Request) door.Outcome {
 
 func (f *Face) waitForTables(ctx context.Context, r door.Request) door.Outcome {
 	l, ok := r.Args[0].(term.List)
-	if !ok {
-		return door.ErrorWith("badarg", r.Args[0])
-	}
 	var tables []string
 	for _, t := range l {
-		a, ok := t.(term.Atom)
-		if !ok {
-			return door.ErrorWith("badarg", t)
-		}
+		a, isAtom := t.(term.Atom)
+		ok = ok && isAtom
 		tables = append(tables, string(a))
 	}
 	wait, err := waitOf(r, 1, maxWait)
-	if err != nil {
-		return door.ErrorWith("badarg", r.Args[1])
+	if n, isInt := r.Args[len(r.Args)-1].(term.Int); !ok || err != nil || len(r.Args) > 1 && isInt && n < 0 {
+		return door.ErrorWith("badarg", r.Args...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

@@ -107,7 +107,7 @@ func (f *Face) createSchema(ctx context.Context, r door.Request) door.Outcome {
 
 func (f *Face) deleteSchema(ctx context.Context, r door.Request) door.Outcome {
 	ns, ok := nodesOf(r.Args[0])
-	if !ok {
+	if !ok || len(ns) == 0 {
 		return door.ErrorWith("badarg", r.Args[0])
 	}
 	return Outcome(f.store.DeleteSchema(ctx, ns))

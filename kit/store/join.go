@@ -217,7 +217,7 @@ func (s *Store) mergeDef(mine, theirs *Def, force bool) (*Def, error) {
 
 func sameShape(a, b *Def) bool {
 	return a.Type == b.Type && a.LocalContent == b.LocalContent && slices.Equal(a.Attributes, b.Attributes) &&
-		slices.Equal(a.Index, b.Index) && a.RecordName == b.RecordName
+		slices.Equal(a.Index, b.Index) && a.ReadOnly == b.ReadOnly && term.Equal(orEmpty(a.UserProps), orEmpty(b.UserProps))
 }
 
 // newer reports whether v is a later version than w.

@@ -354,6 +354,7 @@ func (s *Store) applySchema(ops []schemaOp) {
 	for _, e := range events {
 		s.hub.schema(e)
 	}
+	s.startLoads()
 }
 
 // applySchemaOp changes one table. Callers hold mu.
