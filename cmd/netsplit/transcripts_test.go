@@ -38,7 +38,9 @@ func TestTranscripts(t *testing.T) {
 			p := player{home: t.TempDir()}
 			defer p.end(t)
 			if session.files[0] != "lab-up" {
-				p.run(t, "", []string{"netsplit", "lab", "up", session.lab})
+				if said := p.run(t, "", []string{"netsplit", "lab", "up", session.lab}); !strings.Contains(said, "is up") {
+					t.Fatal(said)
+				}
 			}
 			for _, name := range session.files {
 				p.play(t, name)
