@@ -208,6 +208,7 @@ func (f DiskFault) check() error {
 	return nil
 }
 
+// String says what differs from a healthy disc.
 func (f DiskFault) String() string {
 	if f == (DiskFault{}) {
 		return "healthy"

@@ -9,23 +9,8 @@ import (
 	"time"
 )
 
-// TestExec runs test binaries that end in every way.
-func TestExec(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: compiling takes seconds")
-	}
-	if slow {
-		t.Skip("compiles five programs")
-	}
-	dir := t.TempDir()
-	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("go.mod", "module tried\n\ngo 1.26\n")
-	write("main.go", "package main\n\nfunc main() {}\n")
-	write("main_test.go", `package main
+// triedTest is a test file that does WAY.
+const triedTest = `package main
 
 import (
 	"os"
@@ -50,11 +35,24 @@ func TestIt(t *testing.T) {
 	}
 	WAY
 }
-`)
-	body, err := os.ReadFile(filepath.Join(dir, "main_test.go"))
-	if err != nil {
-		t.Fatal(err)
+`
+
+// TestExec runs test binaries that end in every way.
+func TestExec(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: compiling takes seconds")
 	}
+	if slow {
+		t.Skip("compiles five programs")
+	}
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module tried\n\ngo 1.26\n")
+	write("main.go", "package main\n\nfunc main() {}\n")
 	engine, err := machine()
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +69,7 @@ func TestIt(t *testing.T) {
 		{"waits for ever", "select {}", false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			write("main_test.go", strings.Replace(string(body), "WAY", c.way, 1))
+			write("main_test.go", strings.Replace(triedTest, "WAY", c.way, 1))
 			p, err := BuildTest(context.Background(), dir, ".")
 			if err != nil {
 				t.Fatal(err)
