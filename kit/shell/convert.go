@@ -232,7 +232,8 @@ func nameFirst(t term.Tuple) {
 // view says how terms of an answer are shown.
 type view struct {
 	s     *Session
-	names bool       // atoms are names, so they read as strings
+	names bool       // atoms are names, so they read as strings; lists of character codes are text
+	keys  bool       // keys of maps are names
 	table *tableInfo // tuples of this shape are its records
 }
 
@@ -256,6 +257,9 @@ func (v view) value(t term.Term) starlark.Value {
 	case term.Tuple:
 		return v.tuple(t)
 	case term.List:
+		if text, ok := charlist(t); ok && v.names {
+			return starlark.String(text)
+		}
 		out := make([]starlark.Value, len(t))
 		for i, x := range t {
 			out[i] = v.value(x)
@@ -269,6 +273,22 @@ func (v view) value(t term.Term) starlark.Value {
 		return opaque{t}
 	}
 	return starlark.None
+}
+
+// charlist reads a list of printable character codes as text, as Erlang's shell does.
+func charlist(t term.List) (string, bool) {
+	if len(t) < 2 {
+		return "", false
+	}
+	text := make([]byte, len(t))
+	for i, x := range t {
+		c, ok := x.(term.Int)
+		if !ok || c < ' ' || c > '~' {
+			return "", false
+		}
+		text[i] = byte(c)
+	}
+	return string(text), true
 }
 
 func (v view) atom(a term.Atom) starlark.Value {
@@ -307,7 +327,7 @@ func (v view) tuple(t term.Tuple) starlark.Value {
 func (v view) dict(m term.Map) starlark.Value {
 	d := starlark.NewDict(len(m))
 	for _, p := range m {
-		k := v.value(p.Key)
+		k := view{s: v.s, names: v.names || v.keys}.value(p.Key)
 		if _, err := k.Hash(); err != nil {
 			k = starlark.String(term.String(p.Key)) // a list as key has no place in a dict
 		}

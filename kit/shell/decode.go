@@ -33,6 +33,9 @@ func (v view) decode(raw json.RawMessage, depth int) (starlark.Value, error) {
 	case len(raw) == 0:
 		return starlark.None, nil
 	case raw[0] == '[':
+		if t, err := term.FromJSON(raw); err == nil {
+			return v.value(t), nil
+		}
 		return v.decodeList(raw, depth)
 	case raw[0] == '{':
 		return v.decodeObject(raw, depth)

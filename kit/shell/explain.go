@@ -199,7 +199,7 @@ var wordHints = []struct {
 	{regexp.MustCompile(`got '?(with|class|yield|async|await|global|nonlocal|del|is)'?`), "this language has no $1; help(\"language\") says what it has"},
 	{regexp.MustCompile(`unexpected input character '\$'`), "match variables are strings: \"$1\""},
 	{regexp.MustCompile(`unexpected input character '[#?!]'`), "records are made as (\"person\", \"ada\", 36) or with record(\"person\", [...])"},
-	{regexp.MustCompile(tooManySteps + `|the script ran longer than`), "is there a loop that never ends?"},
+	{regexp.MustCompile(tooManySteps + `|the script ran longer than`), "is there a loop that never ends, or a wait for something that does not come?"},
 	{regexp.MustCompile(tooDeep), "does the recursion end?"},
 	{regexp.MustCompile(tooMuchOutput), "print less, or only what changed"},
 	{regexp.MustCompile(`unhandled|f-string|got string literal`), "put values into text with \"%s\" % value or \"{}\".format(value)"},

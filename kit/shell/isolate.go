@@ -219,7 +219,7 @@ func (c *childRun) run(ctx context.Context, name string, src []byte) error {
 func (c *childRun) verdict(ctx context.Context, readErr, waitErr error, stderr string) error {
 	switch cause := context.Cause(ctx); {
 	case cause != nil && errors.As(cause, new(errWall)):
-		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: cause, Hint: "is there a loop that never ends?"}
+		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: cause, Hint: "is there a loop that never ends, or a wait for something that does not come?"}
 	case cause != nil:
 		return &kit.Error{Op: "run script", Kind: kit.Unknown, Err: errInterrupted}
 	case strings.Contains(stderr, "stack overflow") || strings.Contains(stderr, "stack exceeds"):

@@ -84,7 +84,7 @@ func (n *Node) verb(r *run, verb string, names bool, args ...term.Term) (starlar
 	if out.Status != door.OK {
 		return nil, &outcomeError{out: out, s: n.s, node: n.String(), what: verb}
 	}
-	return view{s: n.s, names: names}.decode(out.Value, 0)
+	return view{s: n.s, names: names, keys: true}.decode(out.Value, 0)
 }
 
 func (n *Node) callVerb(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
