@@ -12,8 +12,9 @@ import (
 // Verdict is what became of a step or a trace.
 type Verdict string
 
-// The verdicts. Info is a difference where Mnesia's own answer is an accident (the step has a quirk); Unsure a
-// difference after a step that could not be performed; Free a step with nothing to compare.
+// The verdicts. Info is a difference where Mnesia's own answer is an accident (the step has a quirk) or an order that
+// nobody promises; Unsure a difference that may only follow from one before it, a step that could not be performed or a
+// quirk that took another course; Free a step with nothing to compare.
 const (
 	Pass   Verdict = "pass"
 	Fail   Verdict = "fail"
@@ -46,18 +47,21 @@ type Result struct {
 	Missing []string      `json:"missing,omitempty"`
 }
 
-// conclude gives the trace its verdict: not yet when it needs what the product lacks, else fail when a step failed.
+// conclude gives the trace its verdict: fail when a step failed, else not yet when it needs what the product lacks,
+// else info when a quirk sent it another way.
 func (r *Result) conclude() {
-	r.Verdict = Pass
-	for _, s := range r.Steps {
-		switch s.Verdict {
-		case Fail:
-			r.Verdict = Fail
-		case NotYet:
-			if r.Verdict == Pass {
-				r.Verdict = NotYet
-			}
-		}
+	has := func(v Verdict) bool {
+		return slices.ContainsFunc(r.Steps, func(s StepResult) bool { return s.Verdict == v })
+	}
+	switch {
+	case has(Fail):
+		r.Verdict = Fail
+	case has(NotYet):
+		r.Verdict = NotYet
+	case has(Unsure):
+		r.Verdict = Info
+	default:
+		r.Verdict = Pass
 	}
 }
 
@@ -85,7 +89,7 @@ func (r Result) String() string {
 
 // Summary counts verdicts of traces and steps by world and topic, and lists what is missing.
 func Summary(results []Result) string {
-	type row struct{ pass, fail, notYet, steps, stepPass, stepFail, info int }
+	type row struct{ pass, fail, notYet, other, steps, stepPass, stepFail, info int }
 	rows, missing := map[[2]string]*row{}, map[string]int{}
 	for _, r := range results {
 		for _, topic := range []string{r.Topic, "~all"} {
@@ -99,6 +103,8 @@ func Summary(results []Result) string {
 				c.pass++
 			case Fail:
 				c.fail++
+			case Info:
+				c.other++
 			default:
 				c.notYet++
 			}
@@ -124,10 +130,10 @@ func Summary(results []Result) string {
 	}
 	slices.SortFunc(keys, func(a, b [2]string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-6s %-14s %6s %6s %8s   %s\n", "world", "topic", "pass", "fail", "not yet", "steps: passed, failed, differing by a quirk, all")
+	fmt.Fprintf(&b, "%-6s %-14s %6s %6s %8s %6s   %s\n", "world", "topic", "pass", "fail", "not yet", "quirk", "steps: passed, failed, differing by a quirk, all")
 	for _, k := range keys {
 		c := rows[k]
-		fmt.Fprintf(&b, "%-6s %-14s %6d %6d %8d   %d, %d, %d, %d\n", k[0], strings.TrimPrefix(k[1], "~"), c.pass, c.fail, c.notYet, c.stepPass, c.stepFail, c.info, c.steps)
+		fmt.Fprintf(&b, "%-6s %-14s %6d %6d %8d %6d   %d, %d, %d, %d\n", k[0], strings.TrimPrefix(k[1], "~"), c.pass, c.fail, c.notYet, c.other, c.stepPass, c.stepFail, c.info, c.steps)
 	}
 	if len(missing) > 0 {
 		names := make([]string, 0, len(missing))

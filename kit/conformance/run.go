@@ -96,6 +96,7 @@ func Run(ctx context.Context, w World, t Trace) (Result, error) {
 		return res, err
 	}
 	missing := map[string]bool{}
+	elsewhere := false // a quirk has sent the run another way
 	for i, s := range t.Steps {
 		out := r.perform(s)
 		out.Number, out.Step = i+1, s.String()
@@ -109,14 +110,25 @@ func Run(ctx context.Context, w World, t Trace) (Result, error) {
 			}
 		case out.err != nil:
 			return res, fmt.Errorf("%s step %d (%s): %w", t.ID, i+1, s, out.err)
-		case out.Verdict == Fail && len(missing) > 0:
+		case out.Verdict == Fail && (len(missing) > 0 || elsewhere):
 			out.Verdict = Unsure
 		}
+		elsewhere = elsewhere || out.Verdict == Info && otherCourse(out.StepResult)
 		res.Steps = append(res.Steps, out.StepResult)
 	}
 	res.Took = w.Now() - begun
 	res.conclude()
 	return res, nil
+}
+
+// otherCourse reports whether a step succeeded here and failed there, or the other way round.
+func otherCourse(s StepResult) bool {
+	want, _ := value(s.Want).(map[string]any)
+	got, _ := value(s.Got).(map[string]any)
+	if _, several := want["one_of"]; several {
+		return false
+	}
+	return statusOf(want) != statusOf(got)
 }
 
 // performed is the result of a step, or why it could not be performed.
@@ -172,7 +184,7 @@ func (r *run) compare(s Step, got json.RawMessage) string {
 
 // learn asks a node what verbs and operations there are.
 func (r *run) learn() error {
-	if r.trace.Connect != nil && !*r.trace.Connect || len(r.trace.Kernel) > 0 || len(r.trace.Env) > 0 {
+	if len(r.trace.Kernel) > 0 || len(r.trace.Env) > 0 {
 		r.verbs = map[string][]string{}
 		return nil // every step is not yet known: such nodes cannot be made
 	}
@@ -283,7 +295,7 @@ func (r *run) reachable(n kit.NodeName) []kit.NodeName {
 
 // connectAll waits until every running node is connected to all that it can reach.
 func (r *run) connectAll() error {
-	if len(r.verbs) == 0 {
+	if len(r.verbs) == 0 || !r.trace.connected() {
 		return nil
 	}
 	for _, n := range r.trace.Nodes {

@@ -30,6 +30,9 @@ type Trace struct {
 	Steps   []Step          `json:"steps"`
 }
 
+// connected reports whether the nodes are to be connected without being asked to.
+func (t Trace) connected() bool { return t.Connect == nil || *t.Connect }
+
 // Step is one step: its fields as they stand in the file.
 type Step map[string]json.RawMessage
 

@@ -2,12 +2,14 @@ package conformance
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/cluster"
 	"netsplit/kit/door"
+	"netsplit/kit/node"
 	"netsplit/kit/sim"
 )
 
@@ -20,7 +22,8 @@ var _ World = (*cluster.Cluster)(nil)
 // for their state.
 func Real(home string, program []string) Maker {
 	return func(ctx context.Context, t Trace, _ uint64) (World, error) {
-		return cluster.Up(ctx, cluster.Spec{Lab: "trace-" + t.ID, Nodes: t.Nodes, Program: program, Home: home, Temporary: true, Who: "conformance"})
+		return cluster.Up(ctx, cluster.Spec{Lab: "trace-" + t.ID, Nodes: t.Nodes, Program: program, Home: home, Temporary: true,
+			Manual: !t.connected(), Who: "conformance"})
 	}
 }
 
@@ -49,7 +52,11 @@ func Simulated(dir, pkg string) Maker {
 		if err != nil {
 			return nil, err
 		}
-		w, err := sim.New(ctx, sim.Config{Engine: m.engine, Program: m.program, Nodes: t.Nodes, Seed: seed})
+		setup, err := json.Marshal(node.Config{Manual: !t.connected()})
+		if err != nil {
+			return nil, err
+		}
+		w, err := sim.New(ctx, sim.Config{Engine: m.engine, Program: m.program, Nodes: t.Nodes, Seed: seed, Setup: setup})
 		if err != nil {
 			return nil, err
 		}
