@@ -454,6 +454,18 @@ func TestTemporary(t *testing.T) {
 	eventually(t, "the nodes have ended", func() bool { return c.Look().Stale })
 }
 
+// An abandoned lab ends by itself, and is then one whose processes are gone.
+func TestAbandoned(t *testing.T) {
+	s := spec(t, home(t), "demo")
+	s.IdleExit = 300 * time.Millisecond
+	c := up(t, s)
+	eventually(t, "the nodes have ended", func() bool { return c.Look().Stale })
+	entries, _, err := door.ReadJournal(c.files.journal(), 0)
+	if err != nil || !slices.ContainsFunc(entries, func(e Entry) bool { return strings.Contains(e.Text, "nobody used the node's door") }) {
+		t.Errorf("journal: %+v %v", entries, err)
+	}
+}
+
 // Nodes end by themselves when their lab is no more, for example because its folder was removed.
 func TestFolderRemoved(t *testing.T) {
 	h := home(t)

@@ -284,6 +284,7 @@ func (c *Cluster) endAll(l labFile, patience time.Duration) {
 func (c *Cluster) clear(l labFile) {
 	_ = os.Remove(c.files.labJSON())
 	_ = os.Remove(c.files.rules())
+	_ = os.Remove(c.files.used())
 	for _, n := range l.Nodes {
 		_ = os.Remove(l.doorPath(n))
 		_ = os.Remove(c.files.process(n))

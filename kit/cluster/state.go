@@ -55,6 +55,7 @@ type files struct{ home, lab string }
 func (f files) dir() string                   { return filepath.Join(f.home, "labs", f.lab) }
 func (f files) labJSON() string               { return filepath.Join(f.dir(), "lab.json") }
 func (f files) rules() string                 { return filepath.Join(f.dir(), "rules.json") }
+func (f files) used() string                  { return filepath.Join(f.dir(), "used") }
 func (f files) journal() string               { return filepath.Join(f.dir(), "journal.jsonl") }
 func (f files) oldJournal() string            { return filepath.Join(f.dir(), "journal.old.jsonl") }
 func (f files) lock() string                  { return filepath.Join(f.home, "locks", f.lab+".lock") }

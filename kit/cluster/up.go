@@ -118,7 +118,7 @@ func (c *Cluster) prepare(spec Spec) error {
 	if err := os.MkdirAll(f.dir(), 0o700); err != nil {
 		return broken(err)
 	}
-	for _, path := range []string{f.labJSON(), f.rules(), filepath.Join(f.dir(), "nodes")} {
+	for _, path := range []string{f.labJSON(), f.rules(), f.used(), filepath.Join(f.dir(), "nodes")} {
 		if err := os.RemoveAll(path); err != nil {
 			return broken(err)
 		}
@@ -198,7 +198,7 @@ func freeAddrs(n int) ([]string, error) {
 func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Peer, rules map[kit.NodeName]wire.Rule) error {
 	f := c.files
 	cfg := node.Config{Node: n, Lab: c.lab.Lab, LabID: c.lab.ID, LabFile: f.labJSON(), Cookie: c.lab.Cookie, Rules: rules,
-		Disc: f.disc(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n),
+		Disc: f.disc(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n), Used: f.used(),
 		StartStore: c.lab.StartStore, Manual: c.lab.Manual, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
 	for _, p := range peers {
 		if p.Node == n {

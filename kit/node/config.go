@@ -10,7 +10,7 @@ import (
 	"netsplit/kit/wire"
 )
 
-// DefaultIdleExit is how long a real node lives when nobody uses its door: an abandoned lab ends by itself.
+// DefaultIdleExit is how long a real node lives when nobody uses its lab's doors: an abandoned lab ends by itself.
 const DefaultIdleExit = 4 * time.Hour
 
 // MaxPeers is how many other nodes a node can know.
@@ -40,6 +40,7 @@ type Config struct {
 	Journal  string        `json:"journal,omitempty"`   // journal.jsonl for what the node reports; empty for none
 	Log      string        `json:"log,omitempty"`       // the file behind its standard output, kept below MaxLog
 	Ended    string        `json:"ended,omitempty"`     // file that says why the node ended, written when it was orderly
+	Used     string        `json:"used,omitempty"`      // file whose time of change says when a door of the lab was used last
 	IdleExit time.Duration `json:"idle_exit,omitempty"` // 0 for DefaultIdleExit, negative for never
 	Leash    bool          `json:"leash,omitempty"`     // end when standard input ends: its starter has gone
 }

@@ -89,10 +89,11 @@ func leash(stop context.CancelCauseFunc) {
 	stop(errLeash)
 }
 
-// watch ends the node when its lab has gone or nobody uses it, and keeps its log small.
+// watch ends the node when its lab has gone or nobody uses that any more, and keeps its log small.
 func (n *Node) watch(stop context.CancelCauseFunc) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	told := int64(0) // the last use that the lab was told of
 	for {
 		select {
 		case <-n.ctx.Done():
@@ -103,12 +104,33 @@ func (n *Node) watch(stop context.CancelCauseFunc) {
 			n.end(stop, errNoLab)
 			return
 		}
-		idle := time.Since(n.begun) - time.Duration(n.lastUse.Load())
-		if n.cfg.IdleExit > 0 && idle > n.cfg.IdleExit {
+		used := n.lastUse.Load()
+		if used != told && n.cfg.Used != "" {
+			told = used
+			touch(n.cfg.Used)
+		}
+		if n.cfg.IdleExit > 0 && n.idle(used) > n.cfg.IdleExit {
 			n.end(stop, errIdle)
 			return
 		}
 		n.trimLog()
+	}
+}
+
+// idle is how long nobody used this node's door nor another of its lab.
+func (n *Node) idle(used int64) time.Duration {
+	own := time.Since(n.begun) - time.Duration(used)
+	if info, err := os.Stat(n.cfg.Used); n.cfg.Used != "" && err == nil {
+		return min(own, time.Since(info.ModTime()))
+	}
+	return own
+}
+
+// touch changes a file's time. When that is not possible, only this node knows of its use.
+func touch(path string) {
+	now := time.Now()
+	if err := os.Chtimes(path, now, now); errors.Is(err, os.ErrNotExist) {
+		_ = os.WriteFile(path, nil, 0o600)
 	}
 }
 

@@ -43,6 +43,27 @@ func TestIdleEnd(t *testing.T) {
 	})
 }
 
+// A node that is not used itself lives as long as its lab is used.
+func TestIdleLab(t *testing.T) {
+	used := filepath.Join(t.TempDir(), "used")
+	n := &Node{cfg: Config{Used: used}, begun: time.Now().Add(-time.Hour)}
+	if d := n.idle(0); d < time.Hour {
+		t.Errorf("idle for %v", d)
+	}
+	touch(used) // by another node
+	if d := n.idle(0); d > time.Minute {
+		t.Errorf("idle for %v although the lab was used", d)
+	}
+	old := time.Now().Add(-30 * time.Minute)
+	if err := os.Chtimes(used, old, old); err != nil {
+		t.Fatal(err)
+	}
+	touch(used)
+	if info, err := os.Stat(used); err != nil || time.Since(info.ModTime()) > time.Minute {
+		t.Error("a second use was not noted")
+	}
+}
+
 func TestEndWithLab(t *testing.T) {
 	dir := t.TempDir()
 	lab := filepath.Join(dir, "lab.json")
