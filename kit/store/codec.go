@@ -188,13 +188,6 @@ type op struct {
 	incr term.Term
 }
 
-func (o *op) oidKey() term.Term {
-	if o.key != nil {
-		return o.key
-	}
-	return o.row[1]
-}
-
 func (w *writer) ops(ops []op) *writer {
 	w.num(uint64(len(ops)))
 	for i := range ops {

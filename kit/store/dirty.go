@@ -18,7 +18,7 @@ func (tx *Tx) dirtyRead(v *view, table string, key term.Term) ([]term.Tuple, err
 		}
 		return t.data.get(key), nil
 	}
-	return tx.s.dirtyRead(tx.ctx, t, table, key)
+	return tx.s.dirtyRead(tx.ctx(), t, table, key)
 }
 
 func (s *Store) dirtyRead(ctx context.Context, t *tab, table string, key term.Term) ([]term.Tuple, error) {
@@ -46,7 +46,7 @@ func (tx *Tx) dirtyAsk(v *view, q query) (answer, error) {
 		}
 		return t.data.answer(q)
 	}
-	return tx.s.ask(tx.ctx, t, q)
+	return tx.s.ask(tx.ctx(), t, q)
 }
 
 // dirtyKeys is mnesia:dirty_all_keys/1.
@@ -81,7 +81,7 @@ func (tx *Tx) dirty(v *view, o op) error {
 		t.data.apply(&o)
 		return nil
 	}
-	_, err := tx.s.dirtyOp(tx.ctx, o, tx.kind == SyncDirty)
+	_, err := tx.s.dirtyOp(tx.ctx(), o, tx.kind == SyncDirty)
 	return err
 }
 
@@ -417,7 +417,7 @@ func (s *Store) DirtySelect(ctx context.Context, table string, spec term.Term) (
 // dirtyTx runs an operation of a dirty activity by itself, with its errors as those of dirty functions.
 func dirtyTx[T any](ctx context.Context, s *Store, f func(*Tx) (T, error)) (T, error) {
 	tx := s.newTx(ctx, AsyncDirty, nil)
-	defer tx.cancel()
+	defer tx.stop()
 	v, err := f(tx)
 	return v, asExit(err)
 }

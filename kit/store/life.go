@@ -199,6 +199,7 @@ func (s *Store) tellStatus(flags uint64, to ...kit.NodeName) {
 func (s *Store) PeerUp(n kit.NodeName) {
 	s.mu.Lock()
 	s.links[n] = &link{}
+	s.publish()
 	s.mu.Unlock()
 	s.tellStatus(statusFresh, n)
 }

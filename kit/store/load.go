@@ -19,12 +19,11 @@ import (
 
 // loading is a copy of a table on its way from another node.
 type loading struct {
-	from   kit.NodeName
-	buf    *buffer
-	rows   *data
-	done   chan error // receives once
-	ended  bool
-	tables string
+	from  kit.NodeName
+	buf   *buffer
+	rows  *data
+	done  chan error // receives once
+	ended bool
 }
 
 // buffer keeps the operations that come for a copy while its rows are still on their way.

@@ -44,7 +44,6 @@ type lockReply struct {
 	id     uint64
 	answer lockAnswer
 	rows   []term.Tuple
-	why    error
 }
 
 type lockAnswer uint8
@@ -54,7 +53,7 @@ const (
 	lockRefused            // the transaction must stand aside
 	lockRerun              // granted after standing aside
 	lockLost               // the node has gone
-	lockFailed             // the rows cannot be read there: why says it
+	lockFailed             // the rows cannot be read there
 )
 
 func (l *locks) init() {
@@ -69,8 +68,9 @@ const wholeTable = term.Atom("______WHOLETABLE_____")
 // globalTable is the table name under which global locks are kept.
 const globalTable = "______GLOBAL_____"
 
-// lockHere asks this node's own lock table. Unless it answers Granted, ch hears what becomes of the request.
-func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan lockReply) (lock.Answer, *lockCall) {
+// lockHere asks this node's own lock table. It gives nil when the lock is granted at once; otherwise the call's
+// channel, ch or a new one, hears what becomes of it.
+func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan lockReply) *lockCall {
 	l := &s.locks
 	l.mu.Lock()
 	l.next++
@@ -78,6 +78,9 @@ func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan loc
 	ans, evs := l.table.Ask(lock.Request{Tx: tx, Item: item, Kind: kind, ID: id})
 	var call *lockCall
 	if ans != lock.Granted {
+		if ch == nil {
+			ch = make(chan lockReply, 2)
+		}
 		call = &lockCall{id: id, node: s.self, tx: tx, ch: ch}
 		l.asked[id] = call
 		if ans == lock.Refused {
@@ -87,7 +90,7 @@ func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan loc
 	out := s.lockEvents(evs)
 	l.mu.Unlock()
 	s.sendAll(out)
-	return ans, call
+	return call
 }
 
 // lockThere asks another node.

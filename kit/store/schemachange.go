@@ -422,7 +422,7 @@ func checkTransformed(d *Def) error {
 
 // transformed gives the rows as f changes them. f must keep the key and give records of the new shape.
 func (c *changes) transformed(t *tab, d *Def, f func(term.Tuple) (term.Term, error)) ([]term.Tuple, error) {
-	a, err := c.s.ask(c.tx.ctx, t, query{kind: qAll, tab: t.Name})
+	a, err := c.s.ask(c.tx.ctx(), t, query{kind: qAll, tab: t.Name})
 	if err != nil {
 		return nil, err
 	}

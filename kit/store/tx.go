@@ -20,12 +20,18 @@ import (
 // first, on the same Tx. Any other error of an operation leaves the transaction open; the caller decides
 // whether to abort.
 type Tx struct {
-	s      *Store
-	ctx    context.Context
-	cancel context.CancelFunc
-	id     lock.Tx
-	kind   Kind
-	opts   TxOptions
+	s    *Store
+	base context.Context // its maker's
+	id   lock.Tx
+	kind Kind
+	opts TxOptions
+
+	life struct {
+		sync.Mutex
+		ctx    context.Context // made when an operation first has to wait
+		cancel context.CancelFunc
+		closed bool
+	}
 
 	mu        sync.Mutex // held by the operation in progress
 	ended     bool
@@ -77,7 +83,6 @@ func (s *Store) Begin(ctx context.Context, kind Kind, opts ...TxOptions) (*Tx, e
 	s.txMu.Lock()
 	defer s.txMu.Unlock()
 	if len(s.open) >= MaxOpen {
-		tx.cancel()
 		return nil, &Error{Class: Aborted, Reason: reason("system_limit", node(s.self)), kind: kit.Overloaded}
 	}
 	s.open[tx.id] = tx
@@ -85,12 +90,43 @@ func (s *Store) Begin(ctx context.Context, kind Kind, opts ...TxOptions) (*Tx, e
 }
 
 func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
-	tx := &Tx{s: s, id: s.clock.next(), kind: kind}
-	tx.ctx, tx.cancel = context.WithCancel(ctx)
+	tx := &Tx{s: s, base: ctx, id: s.clock.next(), kind: kind}
 	if len(opts) > 0 {
 		tx.opts = opts[0]
 	}
 	return tx
+}
+
+// ctx ends with the maker's context, and when the activity is closed.
+func (tx *Tx) ctx() context.Context {
+	l := &tx.life
+	l.Lock()
+	defer l.Unlock()
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancel(tx.base)
+		if l.closed {
+			l.cancel()
+		}
+	}
+	return l.ctx
+}
+
+// stop ends ctx.
+func (tx *Tx) stop() {
+	l := &tx.life
+	l.Lock()
+	defer l.Unlock()
+	l.closed = true
+	if l.cancel != nil {
+		l.cancel()
+	}
+}
+
+// dead reports whether the activity was closed or its maker's context has ended.
+func (tx *Tx) dead() bool {
+	tx.life.Lock()
+	defer tx.life.Unlock()
+	return tx.life.closed || tx.base.Err() != nil
 }
 
 // ID gives the transaction's name and age.
@@ -168,7 +204,7 @@ func (tx *Tx) Abort() {
 
 // Close ends the activity whatever it is doing, as the death of its process does. After Commit or Abort it does nothing.
 func (tx *Tx) Close() {
-	tx.cancel()
+	tx.stop()
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	tx.finish()
@@ -186,7 +222,7 @@ func (tx *Tx) finish() {
 
 // leave takes the transaction out of the list of open ones.
 func (tx *Tx) leave() {
-	tx.cancel()
+	tx.stop()
 	tx.ws, tx.outer, tx.held = writeSet{}, nil, nil
 	if tx.IsTransaction() {
 		tx.s.txMu.Lock()
@@ -258,21 +294,17 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 			if !want {
 				return nil, nil
 			}
-			return s.readRows(tx.ctx, t, key)
+			return s.readRows(tx.ctx(), t, key)
 		}
 		tx.touch(t.read)
 		item := lock.Item{Table: tab, Key: key}
-		var calls []*lockCall
-		ch := make(chan lockReply, 2)
+		var call *lockCall
 		if t.read == s.self {
-			ans, call := s.lockHere(tx.id, item, lock.Read, ch)
-			if ans != lock.Granted {
-				calls = append(calls, call)
-			}
+			call = s.lockHere(tx.id, item, lock.Read, nil)
 		} else {
-			calls = append(calls, s.lockThere(t.read, tx.id, item, lock.Read, want, ch))
+			call = s.lockThere(t.read, tx.id, item, lock.Read, want, make(chan lockReply, 2))
 		}
-		rep, err := tx.await(calls, ch)
+		rep, err := tx.await(call)
 		if err != nil {
 			return nil, err
 		}
@@ -321,17 +353,20 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 	}
 	s := tx.s
 	ask := func(ns []kit.NodeName) (bool, error) {
-		ch := make(chan lockReply, 2*len(ns))
+		var ch chan lockReply
 		var calls []*lockCall
 		for _, n := range ns {
 			tx.touch(n)
-			if n != s.self {
-				calls = append(calls, s.lockThere(n, tx.id, item, kind, false, ch))
-			} else if ans, call := s.lockHere(tx.id, item, kind, ch); ans != lock.Granted {
-				calls = append(calls, call)
+			if n == s.self {
+				calls = append(calls, s.lockHere(tx.id, item, kind, ch))
+				continue
 			}
+			if ch == nil {
+				ch = make(chan lockReply, 2*len(ns))
+			}
+			calls = append(calls, s.lockThere(n, tx.id, item, kind, false, ch))
 		}
-		rep, err := tx.await(calls, ch)
+		rep, err := tx.await(calls...)
 		return rep.answer == lockGranted, err
 	}
 	ok, err := ask(ns[:1])
@@ -349,25 +384,26 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 	return t != nil && containsAll(ns, t.writers()), nil
 }
 
-// await waits until all requests are granted. A refusal makes the transaction stand aside and run again. The
-// reply is that of the last one, or one that was lost or failed.
-func (tx *Tx) await(calls []*lockCall, ch chan lockReply) (rep lockReply, err error) {
+// await waits until all requests are granted; a nil one was granted at once. A refusal makes the transaction stand
+// aside and run again. The reply is that of the last one, or one that was lost or failed.
+func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
 	worst := lockReply{answer: lockGranted}
-	for range calls {
-		select {
-		case r := <-ch:
-			switch r.answer {
-			case lockRefused:
-				tx.s.forget(except(calls, r.id)...)
-				return r, tx.standAside(r, ch)
-			case lockLost, lockFailed:
-				worst = r
-			default:
-				rep = r
-			}
-		case <-tx.ctx.Done():
+	for _, c := range calls {
+		if c == nil {
+			continue
+		}
+		r, err := tx.awaitOne(c)
+		switch {
+		case err != nil:
 			tx.s.forget(calls...)
-			return rep, tx.gone()
+			return rep, err
+		case r.answer == lockRefused:
+			tx.s.forget(except(calls, r.id)...)
+			return r, tx.standAside(r, c.ch)
+		case r.answer == lockLost || r.answer == lockFailed:
+			worst = r
+		default:
+			rep = r
 		}
 	}
 	if worst.answer != lockGranted {
@@ -376,8 +412,23 @@ func (tx *Tx) await(calls []*lockCall, ch chan lockReply) (rep lockReply, err er
 	return rep, nil
 }
 
+// awaitOne waits for the next answer to requests that share a channel.
+func (tx *Tx) awaitOne(c *lockCall) (lockReply, error) {
+	select {
+	case r := <-c.ch:
+		return r, nil
+	default:
+	}
+	select {
+	case r := <-c.ch:
+		return r, nil
+	case <-tx.ctx().Done():
+		return lockReply{}, tx.gone()
+	}
+}
+
 func except(calls []*lockCall, id uint64) []*lockCall {
-	return slices.DeleteFunc(slices.Clone(calls), func(c *lockCall) bool { return c.id == id })
+	return slices.DeleteFunc(slices.Clone(calls), func(c *lockCall) bool { return c == nil || c.id == id })
 }
 
 // gone is the error of an operation whose client, or store, has gone.
@@ -430,7 +481,7 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 			s.forget(&lockCall{id: r.id})
 			tx.dropLocks("")
 			return ErrRestart
-		case <-tx.ctx.Done():
+		case <-tx.ctx().Done():
 			s.forget(&lockCall{id: r.id})
 			return tx.gone()
 		}

@@ -75,7 +75,7 @@ func (tx *Tx) Commit() error {
 	if len(tx.outer) > 0 {
 		return &kit.Error{Op: "commit transaction", Kind: kit.Invalid, Err: errors.New("a nested transaction is open")}
 	}
-	if err := tx.ctx.Err(); err != nil {
+	if tx.dead() {
 		err := tx.gone()
 		tx.finish()
 		return err
@@ -166,7 +166,8 @@ func (s *Store) commitOps(tx *Tx, ops []op) error {
 	if local {
 		tx.touch(s.self)
 	}
-	err := s.drive(tx.id, others, tx.kind == SyncTransaction, func(n kit.NodeName) []byte {
+	// without a copy here nobody would have applied it yet when this returns
+	err := s.drive(tx.id, others, tx.kind == SyncTransaction || !local, func(n kit.NodeName) []byte {
 		return s.prepareFrame(tx.id, others, opsFor(v, ops, n, same), nil)
 	}, func() error { return s.finishLocal(tx.id, opsFor(v, ops, s.self, same && local)) })
 	if err == nil {

@@ -66,7 +66,7 @@ func (tx *Tx) Read(table string, key term.Term, lk ...Lock) ([]term.Tuple, error
 	if t == nil {
 		return nil, abort("no_exists", term.Atom(table))
 	}
-	rows, err := tx.s.readRows(tx.ctx, t, key)
+	rows, err := tx.s.readRows(tx.ctx(), t, key)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (tx *Tx) tableLock(table string, lk Lock) error { return tx.recordLock(tabl
 // rows answers a query under the transaction's locks.
 func (tx *Tx) rows(q query) (answer, error) {
 	t := tx.s.table(q.tab)
-	a, err := tx.s.ask(tx.ctx, t, q)
+	a, err := tx.s.ask(tx.ctx(), t, q)
 	if err != nil && (t == nil || t.read == "") {
 		return a, abort("no_exists", term.Atom(q.tab))
 	}
@@ -155,7 +155,7 @@ func keep(rows []term.Tuple, p *match.Pattern) []term.Tuple {
 // seen gives the rows of a table, or of a key, as the transaction sees them.
 func (tx *Tx) seen(t *tab, key term.Term) ([]term.Tuple, error) {
 	if key != nil {
-		rows, err := tx.s.readRows(tx.ctx, t, key)
+		rows, err := tx.s.readRows(tx.ctx(), t, key)
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +260,7 @@ func (tx *Tx) byIndex(v *view, table string, value term.Term, pos int) ([]term.T
 		return slices.ContainsFunc(wrote, func(e *wsKey) bool { return term.Equal(e.key, r[1]) })
 	})
 	for _, e := range wrote {
-		base, err := tx.s.readRows(tx.ctx, t, e.key)
+		base, err := tx.s.readRows(tx.ctx(), t, e.key)
 		if err != nil {
 			return nil, err
 		}
@@ -490,7 +490,7 @@ type walker struct {
 
 // alive gives whether a key has rows, and whether the table itself has some.
 func (w *walker) alive(key term.Term) (sees, has bool, err error) {
-	rows, err := w.tx.s.readRows(w.tx.ctx, w.t, key)
+	rows, err := w.tx.s.readRows(w.tx.ctx(), w.t, key)
 	return len(w.tx.own(w.t.Name, key, rows)) > 0, len(rows) > 0, err
 }
 
