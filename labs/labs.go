@@ -7,6 +7,7 @@ import (
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
 	masterrecovery "netsplit/labs/master-recovery"
+	transactionhistory "netsplit/labs/transaction-history"
 )
 
 // FS is this folder: each lab's brief, starter and mutants.
@@ -19,5 +20,6 @@ func All() []lab.Definition {
 	return []lab.Definition{
 		dirtyreads.Lab,
 		masterrecovery.Lab,
+		transactionhistory.Lab,
 	}
 }
