@@ -3,11 +3,13 @@ package shell
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 
+	"netsplit/kit/mnesia"
 	"netsplit/kit/term"
 )
 
@@ -166,6 +168,46 @@ func TestEntriesAndDataSurviveTheJournal(t *testing.T) {
 	for _, bad := range []string{"[]", `{"data":{"k":{"t":1}}}`, "{", `{"seed":-1}`} {
 		if err := json.Unmarshal([]byte(bad), &data); err == nil {
 			t.Errorf("%q is read", bad)
+		}
+	}
+}
+
+// TestStoreHasNothingThatTheShellLacks compares the shell's functions with what a node's door offers, so that a new
+// verb or operation is not forgotten here, and no function asks for more than it takes.
+func TestStoreHasNothingThatTheShellLacks(t *testing.T) {
+	elsewhere := []string{"abort", "raise", "try", "sleep", "transaction", "activity", "api", "foldl", "foldr", "incr", "incr_r", // lambdas do these
+		"write1", "dirty_write1", "nest_begin", "nest_commit", "nest_abort", "qlc",
+		"dirty", "repeat_dirty", "measure", "fill", "create_table_raw", "tx_begin", "tx_op", "tx_wait", "tx_commit", "tx_kill", "tx_info", "tx_id",
+		"events", "boot_events", "ops"}
+	check := func(name string, params []string) {
+		v := verbNamed(name)
+		if v == nil {
+			for i := range verbs {
+				if verbs[i].doorName() == name {
+					v = &verbs[i]
+				}
+			}
+		}
+		switch {
+		case v == nil && !slices.Contains(elsewhere, name):
+			t.Errorf("the store has %s(%s), the shell does not", name, strings.Join(params, ", "))
+		case v != nil && v.build == nil && len(v.params) != len(params):
+			t.Errorf("%s takes %v, the shell gives %d arguments", name, params, len(v.params))
+		}
+	}
+	known := map[string]bool{}
+	for _, o := range mnesia.Ops() {
+		check(o.Name, o.Params)
+		known[o.Name] = true
+	}
+	for _, v := range mnesia.New(nil).Verbs() {
+		check(v.Name, v.Params)
+		known[v.Name] = true
+	}
+	later := []string{"dump_tables", "select_chunks"} // help has them, the store does not yet
+	for i := range verbs {
+		if !slices.Contains(later, verbs[i].name) && !known[verbs[i].doorName()] {
+			t.Errorf("the shell has %s, the store has no %s", verbs[i].name, verbs[i].doorName())
 		}
 	}
 }

@@ -69,9 +69,10 @@ func (s *Session) explain(name, src string, err error) error {
 	for _, noise := range []string{"Starlark computation cancelled: ", "fail: ", "check: "} {
 		se.Msg = strings.TrimPrefix(se.Msg, noise)
 	}
-	if se.File == name {
-		se.Source = lineOf(src, se.Line)
+	if se.File != name {
+		src = s.sources[se.File]
 	}
+	se.Source = lineOf(src, se.Line)
 	return &kit.Error{Kind: kind, Err: se, Hint: s.hintFor(err, se)}
 }
 

@@ -48,7 +48,7 @@ func (s *Session) Interact(ctx context.Context, t Terminal) error {
 	defer signal.Stop(signals)
 	base := context.WithoutCancel(ctx) // the program's own context ends at the first Ctrl-C
 	fmt.Fprintln(t.Out, t.Greet)
-	for {
+	for n := 1; ; n++ {
 		if t.Tty != nil {
 			if width, _, err := term.GetSize(int(t.Tty.Fd())); err == nil && width >= 20 {
 				s.opts.Width = width
@@ -67,7 +67,7 @@ func (s *Session) Interact(ctx context.Context, t Terminal) error {
 		if text == "exit" || text == "quit" || text == "exit()" || text == "quit()" {
 			return nil
 		}
-		if err := s.evalInterruptible(base, entry, signals, restore); errors.Is(err, errInterrupted) {
+		if err := s.evalInterruptible(base, fmt.Sprintf("entry %d", n), entry, signals, restore); errors.Is(err, errInterrupted) {
 			fmt.Fprintln(t.Out, "\ninterrupted")
 		} else if err != nil {
 			ShowError(t.Out, err, Style{Colour: t.Colour, Place: strings.Contains(strings.TrimSpace(entry), "\n")})
@@ -76,7 +76,7 @@ func (s *Session) Interact(ctx context.Context, t Terminal) error {
 }
 
 // evalInterruptible runs one entry; the first Ctrl-C cancels it, the second ends the process.
-func (s *Session) evalInterruptible(base context.Context, entry string, signals <-chan os.Signal, restore func()) error {
+func (s *Session) evalInterruptible(base context.Context, name, entry string, signals <-chan os.Signal, restore func()) error {
 	ctx, cancel := context.WithCancelCause(base)
 	defer cancel(nil)
 	done := make(chan struct{})
@@ -96,7 +96,7 @@ func (s *Session) evalInterruptible(base context.Context, entry string, signals 
 			}
 		}
 	}()
-	err := s.Eval(ctx, "entry", entry)
+	err := s.Eval(ctx, name, entry)
 	close(done)
 	<-watching
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {

@@ -281,6 +281,7 @@ func (s *Session) inside(ctx context.Context, name, src string, f func(*starlark
 	defer s.out.end()
 	s.turn(r)
 	defer s.yield()
+	s.remember(name, src)
 	defer release()
 	defer func() {
 		if p := recover(); p != nil {
@@ -295,6 +296,17 @@ func (s *Session) inside(ctx context.Context, name, src string, f func(*starlark
 		return s.explain(name, src, err)
 	}
 	return nil
+}
+
+// maxSources bounds the texts kept for messages.
+const maxSources = 500
+
+// remember keeps a text, so that an error in a function of an earlier entry can show its line.
+func (s *Session) remember(name, src string) {
+	if len(s.sources) >= maxSources {
+		clear(s.sources)
+	}
+	s.sources[name] = src
 }
 
 // placed is an error whose place is known from another one.
@@ -368,6 +380,7 @@ func (r *run) loadFile(name string) (starlark.StringDict, error) {
 	defer release()
 	r.s.running = sub
 	defer func() { r.s.running = r }()
+	r.s.remember(name, string(src))
 	globals, err := prog.Init(th, r.s.globals)
 	if err != nil {
 		return nil, err

@@ -117,9 +117,10 @@ type Session struct {
 	txSeq   int
 	taskSeq int
 	alive   int
-	free    []string        // client names of ended manual transactions, for reuse
-	clients map[string]bool // client names that living tasks use
-	lost    []*Task         // tasks that failed and nobody waited for
+	free    []string          // client names of ended manual transactions, for reuse
+	clients map[string]bool   // client names that living tasks use
+	sources map[string]string // text of entries and files, for messages
+	lost    []*Task           // tasks that failed and nobody waited for
 }
 
 // New makes a session; Close ends it.
@@ -135,7 +136,7 @@ func New(opts Options) (*Session, error) {
 	}
 	s := &Session{opts: opts, w: opts.World, limits: opts.Limits.withDefaults(), nodes: map[string]*Node{},
 		tables: map[string]*tableInfo{}, rules: map[[2]kit.NodeName]wire.Rule{},
-		events: map[kit.NodeName]*eventLog{}, answers: map[string]term.Term{}, modules: map[string]*module{}, clients: map[string]bool{}}
+		events: map[kit.NodeName]*eventLog{}, answers: map[string]term.Term{}, modules: map[string]*module{}, clients: map[string]bool{}, sources: map[string]string{}}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.out.w, s.out.left = opts.Out, s.limits.Output
 	s.order = slices.Clone(opts.World.Nodes())
