@@ -1,0 +1,170 @@
+package commit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"netsplit/kit"
+	"netsplit/kit/term"
+)
+
+// TestScripts runs the scripts in testdata. Commands of a coordinator:
+//
+//	coordinate NODE... [sync]    begin
+//	vote NODE [REASON]           yes, or no with a reason
+//	down NODE, applied NODE, cancel
+//
+// and of a participant:
+//
+//	participate COORDINATOR OTHER...
+//	decide commit|abort
+//	lost NODE [UP...]            a node has gone; those named are up
+//	outcome NODE STATE           another participant's answer
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		var c *Coordinator
+		var p *Participant
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			var args []string
+			for _, a := range d.CmdArgs {
+				args = append(args, a.Key)
+			}
+			switch d.Cmd {
+			case "coordinate":
+				sync := slices.Contains(args, "sync")
+				args = slices.DeleteFunc(args, func(s string) bool { return s == "sync" })
+				var s Step
+				c, s = Coordinate(nodes(args), sync)
+				return step(s)
+			case "vote":
+				var why term.Term
+				if len(args) > 1 {
+					why = term.Atom(args[1])
+				}
+				return step(c.Vote(kit.NodeName(args[0]), why))
+			case "down":
+				return step(c.Down(kit.NodeName(args[0])))
+			case "applied":
+				return step(c.Applied(kit.NodeName(args[0])))
+			case "cancel":
+				return step(c.Cancel(term.Atom("killed")))
+			case "participate":
+				p = Participate(kit.NodeName(args[0]), nodes(args[1:]))
+				return "waits\n"
+			case "decide":
+				return act(p.Decide(args[0] == "commit"))
+			case "lost":
+				return act(p.Down(kit.NodeName(args[0]), nodes(args[1:])))
+			case "outcome":
+				st := map[string]State{"preparing": Preparing, "committed": Committed, "aborted": Aborted}[args[1]]
+				return act(p.Outcome(kit.NodeName(args[0]), st))
+			}
+			t.Fatalf("no command %q", d.Cmd)
+			return ""
+		})
+	})
+}
+
+func nodes(ss []string) []kit.NodeName {
+	var ns []kit.NodeName
+	for _, s := range ss {
+		ns = append(ns, kit.NodeName(s))
+	}
+	return ns
+}
+
+func step(s Step) string {
+	var out []string
+	if s.Decided {
+		out = append(out, fmt.Sprintf("%s, tell %v", s.State, s.To))
+	}
+	if s.Done {
+		out = append(out, "done")
+	}
+	return lines(out)
+}
+
+func act(a Act) string {
+	var out []string
+	if len(a.Ask) > 0 {
+		out = append(out, fmt.Sprintf("ask %v", a.Ask))
+	}
+	if a.Ended {
+		out = append(out, a.State.String())
+	}
+	return lines(out)
+}
+
+func lines(out []string) string {
+	if len(out) == 0 {
+		return "waits\n"
+	}
+	return strings.Join(out, "\n") + "\n"
+}
+
+// TestAgreement crashes the coordinator at random moments and checks that the participants that are left all end in
+// the same way, and as the coordinator when it told anybody.
+func TestAgreement(t *testing.T) {
+	for seed := range uint64(2000) {
+		agreement(t, seed)
+	}
+}
+
+func agreement(t *testing.T, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 2))
+	names := []kit.NodeName{"b", "c", "d"}
+	c, _ := Coordinate(names, false)
+	ps := map[kit.NodeName]*Participant{}
+	told := map[kit.NodeName]bool{}
+	for _, n := range names {
+		ps[n] = Participate("a", slices.DeleteFunc(slices.Clone(names), func(m kit.NodeName) bool { return m == n }))
+	}
+	var st Step
+	for _, n := range names {
+		var why term.Term
+		if r.IntN(6) == 0 {
+			why = term.Atom("no")
+		}
+		if s := c.Vote(n, why); s.Decided {
+			st = s
+		}
+		if why != nil {
+			ps[n].Decide(false)
+		}
+	}
+	for _, n := range st.To { // the coordinator dies while it tells them
+		if r.IntN(2) == 0 {
+			break
+		}
+		told[n] = true
+		ps[n].Decide(st.State == Committed)
+	}
+	resolve(ps, names)
+	for _, n := range names {
+		got := ps[n].State()
+		if got == Preparing {
+			t.Fatalf("seed %d: %s never ends", seed, n)
+		}
+		if len(told) > 0 && got != st.State || got != ps[names[0]].State() {
+			t.Fatalf("seed %d: %s %s, the coordinator %s and told %v", seed, n, got, st.State, told)
+		}
+	}
+}
+
+// resolve lets the participants find out among themselves.
+func resolve(ps map[kit.NodeName]*Participant, names []kit.NodeName) {
+	var asks [][2]kit.NodeName
+	for _, n := range names {
+		for _, o := range ps[n].Down("a", names).Ask {
+			asks = append(asks, [2]kit.NodeName{n, o})
+		}
+	}
+	for _, a := range asks {
+		ps[a[0]].Outcome(a[1], ps[a[1]].State())
+	}
+}
