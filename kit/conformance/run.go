@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,7 @@ const (
 	grace     = 120 * time.Millisecond // the same, when as many came as were recorded
 	patience  = 15 * time.Second       // for commits and waits
 	stepTime  = 40 * time.Second       // for any other step
-	pace      = 10 * time.Millisecond  // between an answer and the fault after it: the recording runner was no faster
+	pace      = 10 * time.Millisecond  // between a step and one elsewhere, or a fault: the recording runner was no faster
 )
 
 // run is one trace being run.
@@ -52,6 +53,7 @@ type run struct {
 	txs   map[string]*tx
 	procs map[string]kit.NodeName // where a named process is
 	asked int                     // clients made for background steps
+	place string                  // where the last step was done
 }
 
 // pending is an answer that is waited for. The one who asks is another client of the world.
@@ -139,6 +141,12 @@ type performed struct {
 
 // perform does one step and compares its answer.
 func (r *run) perform(s Step) performed {
+	if place := string(s["on"]) + s.text("tx") + s.text("p"); place != r.place {
+		r.place = place
+		if err := r.sleep(pace); err != nil {
+			return performed{err: err}
+		}
+	}
 	got, err := r.step(s)
 	if err != nil {
 		return performed{err: err}
@@ -351,9 +359,6 @@ func (r *run) settleView() {
 
 // cut separates every pair across, both ways and at once, as closed connections do.
 func (r *run) cut(s Step) error {
-	if err := r.sleep(pace); err != nil {
-		return err
-	}
 	for _, p := range sides(s) {
 		r.cuts[p] = true
 		for _, link := range [][2]kit.NodeName{p, {p[1], p[0]}} {
@@ -366,8 +371,18 @@ func (r *run) cut(s Step) error {
 	return r.sleep(200 * time.Millisecond)
 }
 
+// heal joins the pairs one after the other, as the recording runner connected them: the order shows in events.
 func (r *run) heal(s Step) error {
-	for _, p := range sides(s) {
+	pairs := sides(s)
+	for i, p := range pairs {
+		if p[0] > p[1] {
+			pairs[i] = [2]kit.NodeName{p[1], p[0]}
+		}
+	}
+	slices.SortFunc(pairs, func(p, q [2]kit.NodeName) int {
+		return cmp.Or(cmp.Compare(p[0], q[0]), cmp.Compare(p[1], q[1]))
+	})
+	for _, p := range pairs {
 		delete(r.cuts, p)
 		delete(r.cuts, [2]kit.NodeName{p[1], p[0]})
 		for _, link := range [][2]kit.NodeName{p, {p[1], p[0]}} {
@@ -375,9 +390,9 @@ func (r *run) heal(s Step) error {
 				return err
 			}
 		}
-	}
-	if err := r.connectAll(); err != nil {
-		return err
+		if err := r.connectAll(); err != nil {
+			return err
+		}
 	}
 	return r.sleep(700 * time.Millisecond)
 }
@@ -409,9 +424,6 @@ func nodeList(raw json.RawMessage) []kit.NodeName {
 
 // down ends a node and waits until the others have noticed.
 func (r *run) down(n kit.NodeName, how func(kit.NodeName) error) error {
-	if err := r.sleep(pace); err != nil {
-		return err
-	}
 	if err := how(n); err != nil {
 		return err
 	}
