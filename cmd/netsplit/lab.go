@@ -49,7 +49,7 @@ func newLabUpCmd() *cobra.Command {
 		Example: "  netsplit lab up dirty-reads\n  netsplit lab up ./my-work\n  netsplit lab up playground --nodes 5",
 		Args:    oneArg("LAB", "netsplit lab list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := labSpec(cmd.Context(), args[0], nodes, cmd.Flags().Changed("nodes"))
+			spec, err := labSpec(cmd.Context(), cmd.ErrOrStderr(), args[0], nodes, cmd.Flags().Changed("nodes"))
 			if err != nil {
 				return err
 			}

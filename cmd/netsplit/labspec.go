@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/cluster"
@@ -24,7 +26,7 @@ const maxCompilerText = 8 << 10
 
 // labSpec turns the argument of "lab up" into the cluster to start: the name of a lab, a workspace's folder, or the
 // playground.
-func labSpec(ctx context.Context, arg string, nodes int, nodesGiven bool) (cluster.Spec, error) {
+func labSpec(ctx context.Context, errOut io.Writer, arg string, nodes int, nodesGiven bool) (cluster.Spec, error) {
 	if nodesGiven && (nodes < 1 || nodes > cluster.MaxNodes) {
 		return cluster.Spec{}, &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d nodes cannot be started", nodes),
 			Hint: fmt.Sprintf("--nodes takes 1 to %d", cluster.MaxNodes)}
@@ -50,6 +52,10 @@ func labSpec(ctx context.Context, arg string, nodes int, nodesGiven bool) (clust
 		spec.Nodes = cluster.Letters(nodes)
 	}
 	if l.Manifest.Kind == lab.Code {
+		slow := time.AfterFunc(time.Second, func() {
+			fmt.Fprintln(errOut, "compiling your program; the first time takes a while")
+		})
+		defer slow.Stop()
 		spec.Program, err = compileProgram(ctx, l, dir)
 	}
 	return spec, err
@@ -110,7 +116,8 @@ func compileProgram(ctx context.Context, l *lab.Lab, dir string) ([]string, erro
 		return nil, &kit.Error{Op: "make folder for the program", Kind: kit.Broken, Err: err}
 	}
 	program := filepath.Join(folder, l.Slug)
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
+	// Without paths in the object files, the compiler's cache serves every workspace with the same kit.
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, ".")
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err == nil {

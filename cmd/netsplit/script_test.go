@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,6 +36,9 @@ func TestScripts(t *testing.T) {
 			home := filepath.Join(env.WorkDir, ".home")
 			env.Setenv("NETSPLIT_HOME", home)
 			env.Setenv("NO_COLOR", "1")
+			if err := goEnv(env); err != nil {
+				return err
+			}
 			env.Defer(func() {
 				labs, err := cluster.List(home)
 				if err != nil {
@@ -60,6 +65,23 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// goEnv lets a script compile with the caches of whoever runs the tests, without a network.
+func goEnv(env *testscript.Env) error {
+	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		return err
+	}
+	dirs := strings.Fields(string(out))
+	if len(dirs) != 2 {
+		return fmt.Errorf("go env says %q", out)
+	}
+	env.Setenv("GOCACHE", dirs[0])
+	env.Setenv("GOMODCACHE", dirs[1])
+	env.Setenv("GOPROXY", "off")
+	env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
+	return nil
+}
+
 // nodesLeft (nodes-left N) checks how many node processes of the script run.
 func nodesLeft(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(strings.Join(args, ""))
@@ -77,7 +99,12 @@ func killNodes(ts *testscript.TestScript, neg bool, args []string) {
 	for _, pid := range nodesOf(home) {
 		ts.Check(syscall.Kill(pid, syscall.SIGKILL))
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(nodesOf(home)) > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		labs, err := cluster.List(home)
+		ts.Check(err)
+		if !slices.ContainsFunc(labs, func(l cluster.Lab) bool { return !l.Stale }) {
+			return
+		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("processes outlive SIGKILL")
 		}
