@@ -49,7 +49,6 @@ func (s *Store) joinAll(ctx context.Context, extra []kit.NodeName) error {
 		}
 		if done {
 			s.tellStatus(0)
-			s.announce()
 			return nil
 		}
 		if err := s.join(ctx, next); err != nil && !errors.Is(err, errJoinAgain) {

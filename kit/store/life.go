@@ -52,7 +52,15 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 		return failed("start_failed")
 	}
 	s.mu.Lock()
-	s.go_(s.initialLoads)
+	life := s.ctx
+	s.mu.Unlock()
+	mine := s.initialLoads(life) // before the others hear of this node, so that they leave these tables to it
+	s.announce()
+	s.mu.Lock()
+	s.go_(func(context.Context) {
+		s.loadAll(mine)
+		s.startLoads()
+	})
 	s.mu.Unlock()
 	return nil
 }

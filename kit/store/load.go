@@ -88,8 +88,8 @@ func (s *Store) safeLoad(t *tab) bool {
 	return len(better) == 0
 }
 
-// initialLoads loads at start what may be loaded from the own disc.
-func (s *Store) initialLoads(ctx context.Context) {
+// initialLoads gives the tables that may be loaded from the own disc at start.
+func (s *Store) initialLoads(ctx context.Context) []string {
 	s.mu.Lock()
 	if s.tabs["schema"] != nil && s.tabs["schema"].own == RAM {
 		s.startDowns = map[kit.NodeName]bool{}
@@ -101,15 +101,27 @@ func (s *Store) initialLoads(ctx context.Context) {
 		}
 	}
 	s.mu.Unlock()
-	s.lateLoad(ctx, safe)
-	s.startLoads()
+	return s.intend(ctx, safe)
 }
 
 // lateLoad loads tables from the own disc, except those that another node has loaded or is about to: these are copied
-// from there. A global lock keeps two nodes from deciding at the same time.
+// from there.
 func (s *Store) lateLoad(ctx context.Context, tabs []string) {
+	s.loadAll(s.intend(ctx, tabs))
+	s.startLoads()
+}
+
+func (s *Store) loadAll(tabs []string) {
+	for _, name := range tabs {
+		s.loadLocal(name)
+	}
+}
+
+// intend decides which of some tables this node loads from its disc, and lets others know when they ask. A global lock
+// keeps two nodes from deciding at the same time.
+func (s *Store) intend(ctx context.Context, tabs []string) []string {
 	if len(tabs) == 0 {
-		return
+		return nil
 	}
 	var mine []string
 	err := s.Transaction(ctx, func(tx *Tx) error {
@@ -148,14 +160,12 @@ func (s *Store) lateLoad(ctx context.Context, tabs []string) {
 		return nil
 	})
 	if err != nil {
-		return
+		return nil
 	}
 	s.mu.Lock()
-	slices.SortFunc(mine, func(a, b string) int { return s.before(a, b) })
-	s.mu.Unlock()
-	for _, name := range mine {
-		s.loadLocal(name)
-	}
+	defer s.mu.Unlock()
+	slices.SortFunc(mine, s.before)
+	return mine
 }
 
 // before orders tables for loading: greater load_order first. Callers hold mu.
@@ -646,7 +656,7 @@ func (s *Store) adoptOrphans(n kit.NodeName) {
 		delete(masters, s.self)
 	}
 	if len(mine) > 0 {
-		s.go_(func(ctx context.Context) { s.lateLoad(ctx, mine); s.startLoads() })
+		s.go_(func(ctx context.Context) { s.lateLoad(ctx, mine) })
 	}
 	s.mu.Unlock()
 	for _, m := range slices.Sorted(maps.Keys(masters)) {
@@ -666,7 +676,7 @@ func serveAdopt(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase == running {
-		s.go_(func(ctx context.Context) { s.lateLoad(ctx, tabs); s.startLoads() })
+		s.go_(func(ctx context.Context) { s.lateLoad(ctx, tabs) })
 	}
 	return nil, nil
 }
@@ -712,7 +722,7 @@ func (s *Store) ForceLoadTable(ctx context.Context, name string) error {
 	if t.own != Unknown && t.data == nil {
 		s.setTab(name, func(t *tab) { t.forced = true })
 		s.publish()
-		s.go_(func(ctx context.Context) { s.lateLoad(ctx, []string{name}); s.startLoads() })
+		s.go_(func(ctx context.Context) { s.lateLoad(ctx, []string{name}) })
 	}
 	s.mu.Unlock()
 	return s.WaitForTables(ctx, []string{name})

@@ -1,5 +1,3 @@
-// Package store is the replicated store: Mnesia's model and semantics in Go. Its state machines for locks,
-// commit and matching are the pure packages below it; this package acts on what they decide.
 package store
 
 import "netsplit/kit"
