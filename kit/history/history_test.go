@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,9 +40,10 @@ func book(all []Access) string {
 	return b.String()
 }
 
-func TestAccesses(t *testing.T) {
-	for _, c := range []struct{ name, script, want string }{
-		{"dirty operations stand alone", `
+type accessCase struct{ name, script, want string }
+
+var wholeActivities = []accessCase{
+	{"dirty operations stand alone", `
 1-2 c1 a dirty ["dirty_write","account",{"t":["account","ann",90]}] => "ok"
 2-3 c2 b dirty ["dirty_read","account","ann"] => [{"t":["account","ann",90]}]
 3-4 c2 b dirty ["dirty_read","nosuch","ann"] => {"aborted":"no_exists","args":["nosuch"],"how":"exit"}
@@ -51,7 +53,7 @@ func TestAccesses(t *testing.T) {
 3 c2 "" dirty_read nosuch ann - no
 4 c2 "" dirty_delete account ann - maybe
 `},
-		{"a transaction's answers belong to its operations", `
+	{"a transaction's answers belong to its operations", `
 1-2 c1 a transaction [["read","account","ann"],["write","account",{"t":["account","ann",1]}]] => [[],"ok"]
 2-3 c1 a transaction [["write","account",{"t":["account","ben",1]}]] => {"aborted":"nomem"}
 3-4 c1 a transaction [["read","account","ann"]] => {"lost":true}
@@ -60,7 +62,7 @@ func TestAccesses(t *testing.T) {
 2 c1 "tx 2" write account ben - no
 3 c1 "tx 3" read account ann - maybe
 `},
-		{"a restarted transaction counts from its last try", `
+	{"a restarted transaction counts from its last try", `
 1-2 c1 a tx_begin "t" => "ok"
 2-3 c1 a tx_op "t" ["read","account","ann"] => [{"t":["account","ann",1]}]
 3-4 c1 a tx_op "t" ["read","account","ben"] => {"restart":true}
@@ -68,7 +70,7 @@ func TestAccesses(t *testing.T) {
 5-6 c1 a tx_commit "t" => "ok"
 `, `4 c1 "tx 1" read account ann [{account,ann,2}] yes
 `},
-		{"an aborted or abandoned interactive transaction did nothing", `
+	{"an aborted or abandoned interactive transaction did nothing", `
 1-2 c1 a tx_begin "t" => "ok"
 2-3 c1 a tx_op "t" ["write","account",{"t":["account","ann",5]}] => "ok"
 3-4 c1 a tx_kill "t" => "ok"
@@ -77,20 +79,23 @@ func TestAccesses(t *testing.T) {
 `, `2 c1 "tx 1" write account ann ok no
 5 c1 "tx 4" write account ann ok maybe
 `},
-		{"an async_dirty activity is dirty, a sync_transaction is not", `
+	{"an async_dirty activity is dirty, a sync_transaction is not", `
 1-2 c1 a activity "async_dirty" [["write","account",{"t":["account","ann",5]}]] => ["ok"]
 2-3 c1 a activity "sync_transaction" [["write","account",{"t":["account","ann",6]}]] => ["ok"]
 `, `1 c1 "" write account ann ok yes
 2 c1 "tx 2" write account ann ok yes
 `},
-		{"a blocked operation has the answer that was waited for", `
+}
+
+var steppedActivities = []accessCase{
+	{"a blocked operation has the answer that was waited for", `
 1-2 c1 a tx_begin "t" "transaction" => "ok"
 2-3 c1 a tx_op "t" ["read","account","ann"] => {"blocked":true}
 3-9 c1 a tx_wait "t" 500 => [{"t":["account","ann",1]}]
 9-10 c1 a tx_commit "t" => "ok"
 `, `2 c1 "tx 1" read account ann [{account,ann,1}] yes
 `},
-		{"a nested abort undoes only its own", `
+	{"a nested abort undoes only its own", `
 1-2 c1 a tx_begin "t" "transaction" => "ok"
 2-3 c1 a tx_op "t" ["write","account",{"t":["account","ann",1]}] => "ok"
 3-4 c1 a tx_op "t" ["nest_begin"] => "ok"
@@ -101,7 +106,7 @@ func TestAccesses(t *testing.T) {
 `, `2 c1 "tx 1" write account ann ok yes
 6 c1 "tx 1" s_write account cyd ok yes
 `},
-		{"an activity without locks, driven step by step, is dirty; one that ended by itself did nothing", `
+	{"an activity without locks, driven step by step, is dirty; one that ended by itself did nothing", `
 1-2 c1 a tx_begin "t" "async_dirty" => "ok"
 2-3 c1 a tx_op "t" ["write","account",{"t":["account","ann",1]}] => "ok"
 3-4 c1 a tx_commit "t" => "ok"
@@ -111,7 +116,7 @@ func TestAccesses(t *testing.T) {
 `, `2 c1 "" write account ann ok yes
 5 c1 "tx 4" write account ben ok no
 `},
-		{"nonsense is passed over", `
+	{"nonsense is passed over", `
 1-2 c1 a tx_begin "z" => "ok"
 1-2 c1 a tx_op "z" ["nest_abort"] => "ok"
 1-2 c1 a tx_op "z" ["nest_commit"] => "ok"
@@ -124,7 +129,10 @@ func TestAccesses(t *testing.T) {
 1-2 c1 a tx_op "never-begun" ["read","account","ann"] => []
 1-2 c1 a tx_commit "never-begun" => "ok"
 `, ""},
-	} {
+}
+
+func TestAccesses(t *testing.T) {
+	for _, c := range slices.Concat(wholeActivities, steppedActivities) {
 		t.Run(c.name, func(t *testing.T) {
 			if got := book(parse(t, c.script).Accesses()); got != c.want {
 				t.Errorf("got\n%swant\n%s", got, c.want)

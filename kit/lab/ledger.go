@@ -169,7 +169,7 @@ func (led *ledger) conclude(e *entry, t *grade.Task) {
 
 // replay is the command that runs the case again.
 func (led *ledger) replay(seed uint64) string {
-	what := quoteArg(led.sub.Name)
+	var what string
 	switch {
 	case led.sub.Dir != "":
 		what = quoteArg(led.sub.Dir)

@@ -89,8 +89,11 @@ func main() {
 
 func system(t *testing.T) *Grader {
 	t.Helper()
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		t.Skip("-short: compiling programs takes seconds each")
+	case raced:
+		t.Skip("TestWithoutRaceDetector runs it")
 	}
 	s := &System{}
 	t.Cleanup(func() {
@@ -252,5 +255,17 @@ func TestCodeWorkspaceBuildsOffline(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
+	}
+}
+
+// TestWithoutRaceDetector runs the tests that need the simulator in a test binary without the detector, under which
+// compiling to machine code takes ten times as long.
+func TestWithoutRaceDetector(t *testing.T) {
+	if !raced || testing.Short() {
+		t.Skip("the race detector is not at work")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^(TestSolutionPassesInTheSimulator|TestBadPrograms|TestStudentTests)$", ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
