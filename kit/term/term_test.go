@@ -363,7 +363,9 @@ func account() Tuple {
 	return T(Atom("account"), Int(4711), Int(0), Int(-73214), T(num("12345678901234567890"), num("12345678901234567891"), Int(1<<60)))
 }
 
-func person() Tuple { return T(Atom("person"), Int(4711), Undefined, Int(-4711), L(Atom("ulla"), Atom("bella"))) }
+func person() Tuple {
+	return T(Atom("person"), Int(4711), Undefined, Int(-4711), L(Atom("ulla"), Atom("bella")))
+}
 
 func BenchmarkAppend(b *testing.B) {
 	for name, t := range map[string]Term{"person": person(), "account": account()} {
