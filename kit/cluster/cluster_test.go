@@ -246,6 +246,9 @@ func TestKillRestartPause(t *testing.T) {
 	if got := ask(t, c, "b", "nodes"); got != "[]" {
 		t.Errorf("the restarted node sees %s through the cuts", got)
 	}
+	if got := ask(t, c, "b", "links"); strings.Count(got, "cut => loud") != 2 {
+		t.Errorf("the restarted node's links: %s", got)
+	}
 	must(t, c.Pause("b"))
 	if got := states(c); got != "a running, b paused, c running" {
 		t.Error(got)
@@ -259,7 +262,11 @@ func TestKillRestartPause(t *testing.T) {
 		t.Errorf("restarting a paused node: %v", err)
 	}
 	must(t, c.HealAll())
+	must(t, c.Slow("b", "a", 5*time.Millisecond, true))
 	must(t, c.Resume("b"))
+	if got := ask(t, c, "b", "links"); strings.Count(got, "cut => whole") != 2 || !strings.Contains(got, "delay_us => 5000") {
+		t.Errorf("the resumed node's links: %s", got)
+	}
 	eventually(t, "b is back", func() bool { return ask(t, c, "b", "nodes") == "[a,c]" })
 	must(t, c.Stop("c"))
 	if got := states(c); got != "a running, b running, c stopped" {
