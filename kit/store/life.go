@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"netsplit/kit"
+	"netsplit/kit/store/commit"
 	"netsplit/kit/store/disk"
 	"netsplit/kit/store/lock"
 	"netsplit/kit/term"
@@ -24,7 +25,8 @@ type StartOptions struct {
 // its tables. Starting one that runs does nothing. A schema that cannot be merged with the others' is
 // {error, start_failed}, and a mnesia_fatal event tells why.
 //
-// Only nodes whose link is up are asked. One that comes up later and runs already is a partition.
+// Nodes whose link is up, or can be brought up now (see Connector), are asked. One that comes up later and runs
+// already is a partition.
 func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -41,6 +43,7 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 	}
 	s.begin(defs, opts)
 	s.mu.Unlock()
+	s.connectAll(ctx, opts.ExtraNodes)
 	s.tellStatus(statusAsk)
 	if err := s.joinAll(ctx, opts.ExtraNodes); err != nil {
 		s.halt()
@@ -144,11 +147,13 @@ func (s *Store) halt() {
 		txs = append(txs, s.open[id])
 	}
 	s.txMu.Unlock()
+	s.giveUp()
 	for _, tx := range txs {
 		tx.Close()
 	}
 	tasks.Wait()
 	s.mu.Lock()
+	clear(s.flushes)
 	s.phase = stopped
 	s.tabs, s.nodes = map[string]*tab{}, map[kit.NodeName]bool{}
 	s.publish()
@@ -162,6 +167,19 @@ func (s *Store) halt() {
 	s.part.mu.Unlock()
 	s.count = counters{}
 	s.tellStatus(0)
+}
+
+// giveUp aborts the commits of this node that are not decided, and lets go of those that wait for others to apply.
+func (s *Store) giveUp() {
+	s.part.mu.Lock()
+	driven := sortedTxs(s.part.driven)
+	s.part.mu.Unlock()
+	for _, tx := range driven {
+		s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Cancel(reason("node_not_running", node(s.self))) })
+		for _, n := range s.peers.Up() {
+			s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
+		}
+	}
 }
 
 // fatal reports that the store cannot go on.
