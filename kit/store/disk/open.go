@@ -324,32 +324,46 @@ func (d *Disk) check(batch []Change) error {
 	if d.behind > MaxPending {
 		return &kit.Error{Op: "append to the log", Kind: kit.Overloaded, Err: errors.New("too much waits for a dump")}
 	}
-	var made, touched map[string]bool // by this batch
+	schema := false
 	for i := range batch {
 		c := &batch[i]
 		if err := c.check(); err != nil {
 			return err
 		}
-		if c.Op == SetMeta || c.Op == DelMeta {
-			continue
+		schema = schema || c.Op == Create || c.Op == Drop
+	}
+	if schema {
+		return d.checkSchema(batch)
+	}
+	for i := range batch {
+		if c := &batch[i]; c.Table != "" && d.tables[c.Table] == nil {
+			return noTable(c.Table)
 		}
+	}
+	return nil
+}
+
+func noTable(name string) error {
+	return &kit.Error{Op: "append to the log", Kind: kit.NotFound, What: "table " + name}
+}
+
+// checkSchema is check for a batch that makes or drops tables. It is called with mu held.
+func (d *Disk) checkSchema(batch []Change) error {
+	made, touched := map[string]bool{}, map[string]bool{} // by this batch
+	for i := range batch {
+		c := &batch[i]
 		t := d.tables[c.Table]
 		switch {
+		case c.Op == SetMeta || c.Op == DelMeta:
 		case c.Op == Create && t != nil && t.typ != c.Type && !made[c.Table]:
 			return &kit.Error{Op: "create", Kind: kit.Exists, What: "table " + c.Table, Err: errors.New("with another type")}
 		case c.Op == Create && touched[c.Table]:
 			return &kit.Error{Op: "create", Kind: kit.Invalid, What: "table " + c.Table, Err: errors.New("after changes of it in the same batch")}
 		case c.Op == Create || c.Op == Drop:
-			if made == nil {
-				made = map[string]bool{}
-			}
 			made[c.Table] = true
 		case t == nil && !made[c.Table]:
-			return &kit.Error{Op: "append to the log", Kind: kit.NotFound, What: "table " + c.Table}
+			return noTable(c.Table)
 		default:
-			if touched == nil {
-				touched = map[string]bool{}
-			}
 			touched[c.Table] = true
 		}
 	}

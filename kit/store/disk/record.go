@@ -184,7 +184,7 @@ func (c *Change) check() error {
 			bad = "no key"
 		}
 	case SetMeta, DelMeta:
-		if c.Key == nil || c.Op == SetMeta && c.Value == nil {
+		if c.Key == nil || c.Op == SetMeta && c.Value == nil || c.Table != "" {
 			bad = "no named value"
 		}
 	case Create:

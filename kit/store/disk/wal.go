@@ -20,10 +20,12 @@ type wal struct {
 	name    string
 	size    int64 // of the undamaged file
 	next    *flight
+	spare   []byte // the buffer of a flight that has landed
 	writing bool
 	syncing bool
-	last    LSN // the last batch that was given a number
-	written LSN // the last batch that the operating system has
+	holding bool // somebody waits for both to end; none may begin
+	last    LSN  // the last batch that was given a number
+	written LSN  // the last batch that the operating system has
 	synced  LSN
 	broken  error // why nothing can be written any more
 }
@@ -41,6 +43,9 @@ type flying struct {
 	lsn     LSN
 	changes []Change
 }
+
+// maxSpare is how big a buffer may be that is kept for the next flight.
+const maxSpare = 1 << 20
 
 // maxFlight bounds the bytes that wait for a write.
 const maxFlight = 2 * MaxBatch
@@ -70,21 +75,24 @@ func (w *wal) append(batch []Change) (LSN, error) {
 	}
 	f.batches = append(f.batches, flying{lsn, batch})
 	w.last, f.last = lsn, lsn
-	if !w.writing {
-		w.write()
-	}
 	for !f.done {
-		w.moved.Wait()
+		if w.writing || w.holding {
+			w.moved.Wait()
+		} else {
+			w.write()
+		}
 	}
 	return lsn, f.err
 }
 
-// write writes flights until none is left. It is called, and returns, with mu held.
+// write writes the next flight, and what nobody waits for behind it; then it is somebody else's turn. It is
+// called, and returns, with mu held.
 func (w *wal) write() {
 	w.writing = true
-	for len(w.next.buf) > 0 && w.broken == nil {
+	for first := true; len(w.next.buf) > 0 && w.broken == nil && (first || len(w.next.batches) == 0); first = false {
 		f := w.next
-		w.next = &flight{}
+		w.next = &flight{buf: w.spare[:0]}
+		w.spare = nil
 		w.mu.Unlock()
 		n, err := w.file.Write("append", f.buf)
 		w.mu.Lock()
@@ -98,6 +106,9 @@ func (w *wal) write() {
 			w.done(b.lsn, b.changes)
 		}
 		w.land(f, nil)
+		if cap(f.buf) <= maxSpare {
+			w.spare = f.buf
+		}
 	}
 	if w.broken != nil {
 		w.land(w.next, w.broken)
@@ -140,7 +151,7 @@ func (w *wal) sync(lsn LSN) error {
 			return w.broken
 		case lsn > w.last:
 			return &kit.Error{Op: "sync", Kind: kit.Invalid, What: w.name, Err: errors.New("no such batch yet")}
-		case w.syncing || w.written < lsn && w.writing:
+		case w.syncing || w.holding || w.written < lsn && w.writing:
 			w.moved.Wait()
 		default:
 			w.lead()
@@ -163,7 +174,7 @@ func (w *wal) lead() {
 	} else if upto > w.synced {
 		w.synced = upto
 		w.next.buf = appendRecord(w.next.buf, markRecord, upto, nil)
-		if !w.writing {
+		if !w.writing && !w.holding {
 			w.write()
 		}
 	}
@@ -174,16 +185,16 @@ func (w *wal) lead() {
 // leaves broken stays so; writers wait meanwhile.
 func (w *wal) hold(f func() error) error {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holding = true
 	for w.writing || w.syncing {
 		w.moved.Wait()
 	}
-	w.writing, w.syncing = true, true
 	w.mu.Unlock()
 	err := f()
 	w.mu.Lock()
-	w.syncing = false
+	w.holding = false
 	w.write()
-	w.mu.Unlock()
 	return err
 }
 
