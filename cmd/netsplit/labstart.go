@@ -41,7 +41,7 @@ func newLabStartCmd() *cobra.Command {
 			if l.Manifest.Kind == lab.Script {
 				fmt.Fprintf(out, "  netsplit lab up .   # start its nodes\n  netsplit sh         # work on them\n  netsplit lab export # write what you did to %s\n", lab.ScriptFile)
 			} else {
-				fmt.Fprintf(out, "  go build ./...      # your program; README.md says what it must do\n")
+				fmt.Fprintf(out, "  go vet ./...        # does it compile? README.md says what it must do\n")
 			}
 			fmt.Fprintf(out, "  netsplit grade      # the first grades are red; they say what is missing\n")
 			return nil

@@ -176,7 +176,7 @@ func spaceTime(story []Moment, focus int) *diagram.SpaceTime {
 	}
 	for _, m := range story {
 		if m.Op != nil {
-			lane("client " + m.Op.Client)
+			lane(m.Op.Client)
 		}
 	}
 	for _, m := range story {
@@ -185,7 +185,7 @@ func spaceTime(story []Moment, focus int) *diagram.SpaceTime {
 			continue
 		}
 		o := m.Op
-		client, node := lane("client "+o.Client), lane("node "+string(o.Node))
+		client, node := lane(o.Client), lane("node "+string(o.Node))
 		d.Events = append(d.Events, diagram.Event{At: o.Begin, Kind: diagram.Send, Lane: client, To: node, Text: Clean(clip(request(*o), 60))})
 		if o.End == history.Open {
 			d.Events = append(d.Events, diagram.Event{At: o.Begin, Kind: diagram.Lose, Lane: node, To: client, Text: "no answer", Bad: o.ID == focus})
