@@ -118,6 +118,16 @@ func (l *links) reset(m *peer.Mesh, to kit.NodeName) {
 	l.node.tasks.Go(func() { _ = m.Connect(l.node.ctx, to) }) // when it fails the mesh goes on trying
 }
 
+// Connect brings the link to a node up, for a store that starts (store.Connector). A try that failed is not
+// repeated here; the mesh itself goes on trying.
+func (l *links) Connect(ctx context.Context, to kit.NodeName) error {
+	m := l.mesh.Load()
+	if m == nil {
+		return &kit.Error{Op: "connect to", What: string(to), Kind: kit.Unavailable, Err: errors.New("the node is not connected to any other yet")}
+	}
+	return m.Connect(ctx, to)
+}
+
 func (l *links) known() []kit.NodeName {
 	if m := l.mesh.Load(); m != nil {
 		return m.Known()

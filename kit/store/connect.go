@@ -33,7 +33,11 @@ func (s *Store) connectAll(ctx context.Context, extra []kit.NodeName) {
 	var all sync.WaitGroup
 	for _, n := range nodes {
 		if n != s.self && !s.linked(n) {
-			all.Go(func() { _ = c.Connect(ctx, n) }) // a node that is not there does not hinder a start
+			all.Go(func() { // a node that is not there does not hinder a start
+				if c.Connect(ctx, n) == nil {
+					_ = s.wait(ctx, func() bool { return s.links[n] != nil })
+				}
+			})
 		}
 	}
 	all.Wait()

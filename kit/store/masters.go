@@ -10,7 +10,8 @@ import (
 	"netsplit/kit/term"
 )
 
-// WaitForTables waits until tables can be read here, or ctx ends: then the error is TimedOut with those that are missing.
+// WaitForTables waits until tables can be read here, from the own copy where there is one, or ctx ends: then the error is
+// TimedOut with those that are missing.
 func (s *Store) WaitForTables(ctx context.Context, tabs []string) error {
 	if !s.Running() && s.Phase() == "no" {
 		return failed("node_not_running", node(s.self))
@@ -19,7 +20,7 @@ func (s *Store) WaitForTables(ctx context.Context, tabs []string) error {
 	err := s.wait(ctx, func() bool {
 		missing = nil
 		for _, name := range tabs {
-			if t := s.tabs[name]; t == nil || t.read == "" || s.phase != running {
+			if t := s.tabs[name]; t == nil || t.read == "" || t.own != Unknown && t.data == nil || s.phase != running {
 				missing = append(missing, term.Atom(name))
 			}
 		}
