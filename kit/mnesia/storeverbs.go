@@ -53,7 +53,7 @@ func isCount(t term.Term) bool {
 func (f *Face) setMasterNodes(_ context.Context, r door.Request) door.Outcome {
 	ns, ok := nodesOf(r.Args[0])
 	if !ok {
-		return door.ErrorWith("badarg", r.Args[0])
+		return door.ErrorWith("bad_type", r.Args[0])
 	}
 	table := ""
 	if len(r.Args) > 1 {
@@ -132,6 +132,14 @@ func (f *Face) dumpLog(context.Context, door.Request) door.Outcome {
 		return Outcome(err)
 	}
 	return door.OKTerm(term.Atom("dumped"))
+}
+
+func (f *Face) dumpTables(ctx context.Context, r door.Request) door.Outcome {
+	l, ok := r.Args[0].(term.List)
+	if !ok {
+		return Outcome(badType(r.Args[0]))
+	}
+	return Outcome(f.store.DumpTables(ctx, names(l)))
 }
 
 func (f *Face) syncLog(context.Context, door.Request) door.Outcome {

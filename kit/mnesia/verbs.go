@@ -46,6 +46,7 @@ func (f *Face) list() []verb {
 		schema("clear_table", p("table"), "Deletes all rows.", f.named(f.store.ClearTable)),
 		schema("add_table_copy", p("table", "node", "type"), "Gives a node a copy.", f.copied(f.store.AddTableCopy)),
 		schema("del_table_copy", p("table", "node"), "Takes a copy away.", f.delCopy),
+		schema("dump_tables", p("tables"), "Writes memory copies to disc.", f.dumpTables),
 		schema("move_table_copy", p("table", "from", "to"), "Moves a copy.", f.moveCopy),
 		schema("change_table_copy_type", p("table", "node", "type"), "Changes how a node keeps its copy.", f.copied(f.store.ChangeTableCopyType)),
 		schema("change_table_access_mode", p("table", "mode"), "read_only or read_write.", f.accessMode),

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"netsplit/kit"
+	"netsplit/kit/store/disk"
 	"netsplit/kit/term"
 )
 
@@ -154,6 +155,11 @@ func (s *Store) heed(t *tab, theirs []kit.NodeName) bool {
 	return false
 }
 
+// dumped reports whether the disc holds a dump of a table.
+func (s *Store) dumped(name string) bool {
+	return s.disk != nil && slices.ContainsFunc(s.disk.Tables(), func(t disk.Table) bool { return t.Name == name })
+}
+
 // serveIntents tells which tables this node has loaded or is about to load from its disc.
 func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	s.mu.Lock()
@@ -174,7 +180,7 @@ func (s *Store) loadLocal(name string) {
 		return
 	}
 	d := newData(t.Def)
-	if t.own != RAM {
+	if t.own != RAM || s.dumped(name) {
 		err := s.disk.Load(name, func(r term.Tuple) error {
 			d.put(r)
 			return nil

@@ -101,9 +101,7 @@ func (s *Store) SetMasterNodes(tab string, nodes []kit.NodeName) error {
 	for _, name := range sortedKeys(defs) {
 		d := defs[name]
 		holds := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool { return !slices.Contains(d.holders(), n) })
-		if name == "schema" || len(holds) > 0 || len(nodes) == 0 {
-			set(name, holds)
-		}
+		set(name, holds)
 	}
 	return s.saveMasters(cs)
 }

@@ -286,7 +286,14 @@ func (o *options) verifyIndex(d *Def) {
 			o.fail(abort("bad_type", a))
 			return
 		case !ok || pos == 2:
-			o.fail(o.badProp("bad_type", "index", ix))
+			if n, isInt := a.(term.Int); isInt {
+				pos = int(n)
+			}
+			bad := a
+			if pos != 0 {
+				bad = ixTerm(pos)
+			}
+			o.fail(o.badProp("bad_type", "index", term.L(bad)))
 			return
 		case slices.Contains(d.Index, pos):
 			o.fail(o.badProp("combine_error", "index", ix))

@@ -12,7 +12,7 @@ import (
 
 // schemaOp is one change of the schema, done on every running node in one commit.
 type schemaOp struct {
-	kind string // create, define, delete, clear, transform
+	kind string // create, define, delete, clear, transform, dump
 	tab  string
 	def  *Def         // the new definition
 	rows []term.Tuple // transform: the new content, for the nodes with a copy
@@ -53,7 +53,7 @@ func schemaOpOf(t term.Term) (schemaOp, bool) {
 		}
 		o.rows = append(o.rows, row)
 	}
-	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear")
+	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear" || o.kind == "dump")
 }
 
 // changes is a schema transaction in the making.
@@ -292,13 +292,33 @@ func (s *Store) ClearTable(ctx context.Context, name string) error {
 	})
 }
 
+// DumpTables writes the memory copies of tables to the disc of every node that has one. A store that starts with no
+// other copy to be had loads them from there.
+func (s *Store) DumpTables(ctx context.Context, tabs []string) error {
+	return s.schemaTx(ctx, func(c *changes) error {
+		for _, name := range tabs {
+			if c.v.tables[name] == nil {
+				return abort("no_exists", term.Atom(name))
+			}
+			if _, err := c.tx.lockWrite(name, nil, lock.Read); err != nil {
+				return err
+			}
+			c.ops = append(c.ops, schemaOp{kind: "dump", tab: name})
+		}
+		return nil
+	})
+}
+
 // schemaReady checks on one node that it can carry out a schema change.
 func (s *Store) schemaReady(o schemaOp) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tabs[o.tab]; o.kind == "dump" && t != nil && t.own == RAM && !s.useDir() {
+		return abort("has_no_disc", node(s.self))
+	}
 	if o.def == nil {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	st := o.def.storage(s.self)
 	if st != Disc && st != DiscOnly {
 		if old := s.tabs[o.tab]; o.tab == "schema" && old != nil && old.own == Disc && st == RAM {

@@ -44,6 +44,9 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 			s.logHere(old, disk.Change{Op: disk.Clear, Table: o.tab})
 		}
 		return nil
+	case "dump":
+		s.dumpHere(old)
+		return nil
 	case "transform":
 		s.redefine(o.def)
 		s.transformHere(o)
@@ -116,7 +119,7 @@ func (s *Store) dropHere(name string) {
 	}
 	delete(s.tabs, name)
 	cs := []disk.Change{{Op: disk.DelMeta, Key: metaTable(name)}}
-	if t.own == Disc || t.own == DiscOnly {
+	if t.own != Unknown {
 		cs = append(cs, disk.Change{Op: disk.Drop, Table: name})
 	}
 	if s.masters[name] != nil {
@@ -184,6 +187,18 @@ func (s *Store) rewrite(name string, d *data) {
 	if err := s.disk.Replace(name, slices.Values(d.all())); err != nil {
 		s.fatalLater("cannot write table " + name + ": " + err.Error())
 	}
+}
+
+// dumpHere writes a copy in memory to the disc.
+func (s *Store) dumpHere(t *tab) {
+	if t == nil || t.own != RAM || t.data == nil {
+		return
+	}
+	if err := s.saveNow(makeOnDisc(t.Def, Disc)); err != nil {
+		s.fatalLater("cannot dump table " + t.Name + ": " + err.Error())
+		return
+	}
+	s.rewrite(t.Name, t.data)
 }
 
 // reindex adds and drops indexes of the own copy.

@@ -270,7 +270,7 @@ func (s *Store) AddTableIndex(ctx context.Context, name string, attr term.Term) 
 			return abort("already_exists", term.Atom(name), term.Int(pos))
 		}
 		if pos < 3 || pos > t.arity() {
-			return abort("bad_type", term.Atom(name), term.T(term.Atom("index"), term.L(term.Int(pos))))
+			return abort("bad_type", term.Atom(name), term.T(term.Atom("index"), term.L(ixTerm(pos))))
 		}
 		d.Index = append(slices.Clone(t.Index), pos)
 		slices.Sort(d.Index)
