@@ -20,7 +20,7 @@ func (s *Store) WaitForTables(ctx context.Context, tabs []string) error {
 	err := s.wait(ctx, func() bool {
 		missing = nil
 		for _, name := range tabs {
-			if t := s.tabs[name]; t == nil || t.read == "" || t.own != Unknown && t.data == nil || s.phase != running {
+			if t := s.tabs[name]; t == nil || t.read == "" || name != "schema" && t.own != Unknown && t.data == nil || s.phase != running {
 				missing = append(missing, term.Atom(name))
 			}
 		}
