@@ -4,6 +4,8 @@
 //
 // Three verdicts: pass, fail, and not yet, which a trace gets that needs a verb or an operation that the
 // product does not know; that is listed and never counted as a pass or a failure.
+//
+//	go test ./kit/conformance -v -args -traces DIR -world real,sim -topics tables,tx,dirty,part -seeds 3 -report FILE
 package conformance
 
 import (
