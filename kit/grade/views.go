@@ -3,6 +3,7 @@ package grade
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +17,10 @@ import (
 type View struct {
 	Client string
 	Node   kit.NodeName
-	Tx     bool // read inside one committed transaction
-	Begin  time.Duration
+	Tx     bool          // read inside one committed transaction
+	Begin  time.Duration // of the first read, or of the transaction, also when it restarted
 	End    time.Duration
-	Ops    []int
+	Ops    []int       // the reads, and requests that made the transaction restart
 	Values []term.Term // in the order of the keys asked for: what each read answered (a list of records)
 }
 
@@ -79,8 +80,8 @@ func (f *viewFinder) add(a history.Access, i int) {
 	}
 	v := group[name]
 	if v == nil || v.have[i] && a.Dirty() {
-		v = &partView{View: View{Client: a.Client, Node: a.Node, Tx: !a.Dirty(), Begin: a.Begin,
-			Values: make([]term.Term, len(f.keys))}, have: map[int]bool{}}
+		v = &partView{View: View{Client: a.Client, Node: a.Node, Tx: !a.Dirty(), Begin: a.Since,
+			Ops: slices.Clone(a.Restarts), Values: make([]term.Term, len(f.keys))}, have: map[int]bool{}}
 		group[name] = v
 	}
 	if v.have[i] {

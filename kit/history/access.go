@@ -2,6 +2,7 @@ package history
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"netsplit/kit"
@@ -17,10 +18,15 @@ type Access struct {
 	Phase  Phase
 	Begin  time.Duration // of that request
 	End    time.Duration
-	Tx     string      // names the activity it belonged to; empty for a dirty operation
-	Name   string      // as in the conformance format: dirty_read, write, ...
-	Args   []term.Term // after the name: table, key or record, ...
-	Result term.Term   // nil when there is none, or when it is no plain term
+	// Since is when its activity began: tx_begin for a transaction that is driven step by step, also when it has
+	// restarted meanwhile; Begin for anything else.
+	Since time.Duration
+	// Restarts are the requests of its activity that were answered by a restart.
+	Restarts []int
+	Tx       string      // names the activity it belonged to; empty for a dirty operation
+	Name     string      // as in the conformance format: dirty_read, write, ...
+	Args     []term.Term // after the name: table, key or record, ...
+	Result   term.Term   // nil when there is none, or when it is no plain term
 	// Took says what the client may believe: Yes was acknowledged, No provably did not happen (aborted, refused),
 	// Maybe has no answer.
 	Took Certainty
@@ -129,8 +135,10 @@ type txKey struct {
 // openTx collects an interactive activity.
 type openTx struct {
 	name   string // empty when it takes no locks
-	at     []int  // its operations in the book, those of the current try
-	nested []int  // where nested transactions began, as lengths of at
+	since  time.Duration
+	lost   []int // requests answered by a restart
+	at     []int // its operations in the book, those of the current try
+	nested []int // where nested transactions began, as lengths of at
 }
 
 type accessBook struct {
@@ -164,7 +172,7 @@ func (b *accessBook) addInteractive(o Op) {
 	}
 	key := txKey{client: o.Client, tx: term.String(o.Args[0]), node: o.Node}
 	if o.Verb == "tx_begin" {
-		tx := &openTx{}
+		tx := &openTx{since: o.Begin}
 		kind := term.Term(term.Atom("transaction"))
 		if len(o.Args) > 1 {
 			kind = o.Args[1]
@@ -182,6 +190,7 @@ func (b *accessBook) addInteractive(o Op) {
 	switch o.Outcome.Status {
 	case door.Restart: // everything is asked again, from the first
 		b.forget(tx, 0)
+		tx.lost = append(tx.lost, o.ID)
 		return
 	case door.Ended: // it ended instead of answering
 		b.end(key, tx, endedAs(o.Outcome))
@@ -190,6 +199,9 @@ func (b *accessBook) addInteractive(o Op) {
 	switch o.Verb {
 	case "tx_op":
 		if len(o.Args) > 1 && !b.nest(tx, o.Args[1]) && b.addStep(o, o.Args[1], tx.name, value(o.Outcome.Value), Maybe) {
+			a := &b.all[len(b.all)-1]
+			a.Since, a.Restarts = tx.since, slices.Clone(tx.lost)
+			b.all[len(b.all)-1].Since = tx.begin
 			tx.at = append(tx.at, len(b.all)-1)
 		}
 	case "tx_wait": // the answer to the operation that was blocked
@@ -307,7 +319,7 @@ func (b *accessBook) addStep(o Op, step term.Term, tx string, result term.Term, 
 	if !ok {
 		return false
 	}
-	b.all = append(b.all, Access{OpID: o.ID, Client: o.Client, Node: o.Node, Phase: o.Phase, Begin: o.Begin, End: o.End,
+	b.all = append(b.all, Access{OpID: o.ID, Client: o.Client, Node: o.Node, Phase: o.Phase, Begin: o.Begin, End: o.End, Since: o.Begin,
 		Tx: tx, Name: string(name), Args: list[1:], Result: result, Took: took})
 	return true
 }

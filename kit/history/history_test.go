@@ -141,6 +141,20 @@ func TestAccesses(t *testing.T) {
 	}
 }
 
+// TestRestartedTransactionBeganOnce: its operations know when it began and what made it restart.
+func TestRestartedTransactionBeganOnce(t *testing.T) {
+	h := parse(t, `
+1-2 c1 a tx_begin "t" "transaction" => "ok"
+3-8 c1 a tx_op "t" ["read","account","ann"] => {"restart":true}
+9-10 c1 a tx_op "t" ["read","account","ann"] => []
+11-12 c1 a tx_commit "t" => "ok"
+`)
+	got := h.Accesses()
+	if len(got) != 1 || got[0].Since != time.Millisecond || !reflect.DeepEqual(got[0].Restarts, []int{2}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestEventsAndCuts(t *testing.T) {
 	h := parse(t, `
 1 cut a b silent
