@@ -201,7 +201,6 @@ func (b *accessBook) addInteractive(o Op) {
 		if len(o.Args) > 1 && !b.nest(tx, o.Args[1]) && b.addStep(o, o.Args[1], tx.name, value(o.Outcome.Value), Maybe) {
 			a := &b.all[len(b.all)-1]
 			a.Since, a.Restarts = tx.since, slices.Clone(tx.lost)
-			b.all[len(b.all)-1].Since = tx.begin
 			tx.at = append(tx.at, len(b.all)-1)
 		}
 	case "tx_wait": // the answer to the operation that was blocked

@@ -241,7 +241,7 @@ func (b *bank) transfers(h *history.History) []transfer {
 		name := a.Client + " " + a.Tx
 		m := byTx[name]
 		if m == nil {
-			m = &move{transfer: transfer{from: a.Begin}, keys: map[any]bool{}}
+			m = &move{transfer: transfer{from: a.Since}, keys: map[any]bool{}}
 			byTx[name] = m
 			order = append(order, name)
 		}

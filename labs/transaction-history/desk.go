@@ -86,21 +86,13 @@ func (d *desk) makeEntries(ctx context.Context, w *lab.World) error {
 		default:
 			w.Do(ctx, "teller", node, "deposit", d.me(), amount, why)
 		}
-		if err := w.Sleep(ctx, time.Duration(d.r.IntN(3))*d.gap()); err != nil {
+		if err := w.Sleep(ctx, time.Duration(d.r.IntN(3)*7)*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	w.Do(ctx, "teller", "a", "withdraw", d.me(), term.Int(1<<40), term.Bin("more than there is"))
 	w.Do(ctx, reader, "a", "history", term.Bin("bank"), d.me(), empty())
 	return ctx.Err()
-}
-
-// gap is the time between entries: mostly moments, sometimes days.
-func (d *desk) gap() time.Duration {
-	if d.r.IntN(4) == 0 {
-		return 11 * time.Hour
-	}
-	return 7 * time.Millisecond
 }
 
 // base gives the history as the program answers it without a filter.

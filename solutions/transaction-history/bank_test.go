@@ -102,6 +102,9 @@ func TestNumbersHaveNoGaps(t *testing.T) {
 		}
 	}
 	_, list := state(t, s, "ada")
+	if len(list) != 3 {
+		t.Errorf("after three deposits the history has %d entries", len(list))
+	}
 	for i, e := range list {
 		if e.Number != int64(i+1) {
 			t.Errorf("entry %d has number %d", i+1, e.Number)
