@@ -18,7 +18,8 @@ type View struct {
 	Client string
 	Node   kit.NodeName
 	Tx     bool          // read inside one committed transaction
-	Begin  time.Duration // of the first read, or of the transaction, also when it restarted
+	Since  time.Duration // when its transaction began, also when it restarted; Begin for dirty reads
+	Begin  time.Duration // of the first read
 	End    time.Duration
 	Ops    []int       // the reads, and requests that made the transaction restart
 	Values []term.Term // in the order of the keys asked for: what each read answered (a list of records)
@@ -80,7 +81,7 @@ func (f *viewFinder) add(a history.Access, i int) {
 	}
 	v := group[name]
 	if v == nil || v.have[i] && a.Dirty() {
-		v = &partView{View: View{Client: a.Client, Node: a.Node, Tx: !a.Dirty(), Begin: a.Since,
+		v = &partView{View: View{Client: a.Client, Node: a.Node, Tx: !a.Dirty(), Since: a.Since, Begin: a.Begin,
 			Ops: slices.Clone(a.Restarts), Values: make([]term.Term, len(f.keys))}, have: map[int]bool{}}
 		group[name] = v
 	}
