@@ -131,16 +131,23 @@ func (s *Store) onCall(from kit.NodeName, r *reader, answer bool) {
 	}
 }
 
+// What an answer is.
+const (
+	replyValue = iota
+	replyError
+	replyDown // the store does not run
+)
+
 func (s *Store) reply(to kit.NodeName, id uint64, v term.Term, err error) {
 	w := newFrame(fReply).num(id)
 	if err == nil {
 		if v == nil {
 			v = term.Atom("ok")
 		}
-		s.peers.Send(to, w.num(0).term(v).b)
+		s.peers.Send(to, w.num(replyValue).term(v).b)
 		return
 	}
-	s.peers.Send(to, w.num(1).err(err).b)
+	s.peers.Send(to, w.num(replyError).err(err).b)
 }
 
 // err writes a failure.
@@ -161,12 +168,15 @@ func (r *reader) failure() error {
 }
 
 func (s *Store) onReply(from kit.NodeName, r *reader) {
-	id, bad := r.num(), r.num()
+	id, what := r.num(), r.num()
 	var rep callReply
-	if bad != 0 {
-		rep.err = r.failure()
-	} else {
+	switch what {
+	case replyValue:
 		rep.value = r.term()
+	case replyError:
+		rep.err = r.failure()
+	default:
+		rep.down = true
 	}
 	if r.err != nil {
 		rep = callReply{err: broken("read answer", "%v from %s", r.err, from)}

@@ -28,6 +28,7 @@ type loading struct {
 type buffer struct {
 	mu   sync.Mutex
 	ops  []op
+	full bool // more came than is kept: the copy has to begin again
 	done bool
 	data *data // once done
 }
@@ -39,7 +40,9 @@ func (b *buffer) take(o *op) bool {
 	if b.done {
 		return false
 	}
-	b.ops = append(b.ops, *o)
+	if b.full = b.full || len(b.ops) >= MaxWrites; !b.full {
+		b.ops = append(b.ops, *o)
+	}
 	return true
 }
 
@@ -189,6 +192,10 @@ func (s *Store) endCopy(name string, l *loading) error {
 	}
 	b := l.buf
 	b.mu.Lock()
+	if b.full {
+		b.mu.Unlock()
+		return &kit.Error{Op: "copy table", What: name, Kind: kit.Overloaded}
+	}
 	for i := range b.ops {
 		l.rows.apply(&b.ops[i])
 	}

@@ -205,7 +205,7 @@ func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result t
 			w.term(sent.row)
 		}
 		s.peers.Send(n, w.b)
-		if id != 0 && !slices.Contains(s.peers.Up(), n) {
+		if id != 0 && !s.runs(n) {
 			s.calls.done(n, id, callReply{down: true})
 		}
 	}
@@ -286,6 +286,12 @@ func (s *Store) onDirty(from kit.NodeName, r *reader) {
 		if _, ok := term.BigInt(o.incr); !ok || r.err != nil {
 			return
 		}
+	}
+	if s.view.Load() == nil {
+		if id != 0 {
+			s.peers.Send(from, newFrame(fReply).num(id).num(replyDown).b)
+		}
+		return
 	}
 	var result term.Term
 	t := s.table(o.tab)

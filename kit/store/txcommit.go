@@ -213,9 +213,8 @@ func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(k
 	for _, n := range others {
 		s.peers.Send(n, frame(n))
 	}
-	up := s.peers.Up()
 	for _, n := range others {
-		if !slices.Contains(up, n) {
+		if !s.runs(n) { // it went before this commit was known to those who tell it so
 			s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}
 	}
@@ -232,6 +231,12 @@ func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(k
 	delete(p.driven, tx)
 	p.mu.Unlock()
 	return err
+}
+
+// runs reports whether a node's store runs and belongs to the cluster, as far as this node knows.
+func (s *Store) runs(n kit.NodeName) bool {
+	v := s.view.Load()
+	return v != nil && slices.Contains(v.nodes, n) && slices.Contains(s.peers.Up(), n)
 }
 
 // tell hands a step to the goroutine that drives the commit.
