@@ -18,8 +18,7 @@ type View struct {
 	Client string
 	Node   kit.NodeName
 	Tx     bool          // read inside one committed transaction
-	Since  time.Duration // when its transaction began, also when it restarted; Begin for dirty reads
-	Begin  time.Duration // of the first read
+	Begin  time.Duration // of the first dirty read, or of the transaction, also when it restarted
 	End    time.Duration
 	Ops    []int       // the reads, and requests that made the transaction restart
 	Values []term.Term // in the order of the keys asked for: what each read answered (a list of records)
@@ -81,7 +80,7 @@ func (f *viewFinder) add(a history.Access, i int) {
 	}
 	v := group[name]
 	if v == nil || v.have[i] && a.Dirty() {
-		v = &partView{View: View{Client: a.Client, Node: a.Node, Tx: !a.Dirty(), Since: a.Since, Begin: a.Begin,
+		v = &partView{View: View{Client: a.Client, Node: a.Node, Tx: !a.Dirty(), Begin: a.Since,
 			Ops: slices.Clone(a.Restarts), Values: make([]term.Term, len(f.keys))}, have: map[int]bool{}}
 		group[name] = v
 	}
