@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"netsplit/kit/node"
+	"netsplit/kit/sim"
 )
 
 var (
@@ -20,6 +21,7 @@ var (
 	topics = flag.String("topics", "", "topics to run, such as tables,tx,dirty,part; none means all that the folder has")
 	seeds  = flag.Int("seeds", 1, "how many seeds each trace runs with; the real world ignores the seed but runs as often")
 	seed   = flag.Uint64("seed", 1, "the first seed")
+	crash  = flag.String("crash", "", "what a kill does to un-synced data in the simulated world: nothing by default, lose, chance")
 	report = flag.String("report", "", "file for the results as JSON")
 )
 
@@ -72,7 +74,7 @@ func jobs(t *testing.T) []Job {
 			if err != nil {
 				t.Fatal(err)
 			}
-			makers[w] = Simulated(root, "./cmd/node")
+			makers[w] = Simulated(root, "./cmd/node", sim.CrashKind(*crash))
 		default:
 			t.Fatalf("no world %q", w)
 		}

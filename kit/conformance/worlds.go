@@ -27,9 +27,9 @@ func Real(home string, program []string) Maker {
 	}
 }
 
-// Simulated makes worlds of the simulator that run the node program of pkg, a package in the module at dir. The program
-// is built once, when the first world is made.
-func Simulated(dir, pkg string) Maker {
+// Simulated makes worlds of the simulator that run the node program of pkg, a package in the module at dir. crash says
+// what a kill does to what a disc has not synced. The program is built once, when the first world is made.
+func Simulated(dir, pkg string, crash sim.CrashKind) Maker {
 	type machine struct {
 		engine  *sim.Engine
 		program *sim.Program
@@ -56,7 +56,8 @@ func Simulated(dir, pkg string) Maker {
 		if err != nil {
 			return nil, err
 		}
-		w, err := sim.New(ctx, sim.Config{Engine: m.engine, Program: m.program, Nodes: t.Nodes, Seed: seed, Setup: setup})
+		w, err := sim.New(ctx, sim.Config{Engine: m.engine, Program: m.program, Nodes: t.Nodes, Seed: seed, Setup: setup,
+			Disk: sim.DiskFault{Crash: crash}})
 		if err != nil {
 			return nil, err
 		}
