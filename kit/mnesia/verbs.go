@@ -37,7 +37,6 @@ func (f *Face) list() []verb {
 		plain("sync_log", nil, "Returns when the log is on disc.", f.syncLog),
 		plain("held_locks", nil, "Lists the locks held at this node.", func(context.Context, door.Request) door.Outcome { return f.lockLines(f.store.HeldLocks()) }),
 		plain("lock_queue", nil, "Lists what waits for a lock at this node.", func(context.Context, door.Request) door.Outcome { return f.lockLines(f.store.LockQueue()) }),
-
 		schema("create_table", p("table", "opts?"), "Makes a table.", f.createTable),
 		schema("create_table_raw", p("arg"), "Makes a table from a property list.", func(ctx context.Context, r door.Request) door.Outcome {
 			return Outcome(f.store.CreateTableTerm(ctx, r.Args[0]))
