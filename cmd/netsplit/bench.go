@@ -38,11 +38,11 @@ func newBenchCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "bench",
 		Short:   "Measure on this machine",
-		Example: "  netsplit bench lab",
+		Example: "  netsplit bench lab\n  netsplit bench store --nodes 1,2",
 		Args:    refuseUnknown,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchLabCmd())
+	cmd.AddCommand(newBenchLabCmd(), newBenchStoreCmd())
 	return cmd
 }
 
