@@ -40,9 +40,10 @@ type storeRow struct {
 	clients int
 	on      int  // how many nodes have clients
 	micros  bool // the figure is microseconds for an operation, not operations a second
+	bulk    bool // see storeWork.bulk
 }
 
-var storeWorks = []string{"meter", "tpcb", "tpcb_replica", "tpcb_sticky_replica", "tpcb_conflict", "tpcb_dist", "hlr", "micro"}
+var storeWorks = []string{"meter", "tpcb", "tpcb_replica", "tpcb_sticky_replica", "tpcb_conflict", "tpcb_dist", "hlr", "micro", "bulk"}
 
 func newBenchStoreCmd() *cobra.Command {
 	var asJSON bool
@@ -158,6 +159,14 @@ func (b *storeBench) rows(work string, nodes int, disc bool) []storeRow {
 		}
 	case "tpcb_conflict", "tpcb_dist":
 		rows = append(rows, storeRow{op: "drive", clients: 10, on: nodes})
+	case "bulk":
+		rows = append(rows, storeRow{op: "memory of a row", bulk: true})
+		if disc {
+			rows = append(rows, storeRow{op: "start with 1M rows", bulk: true})
+		}
+		if nodes > 1 {
+			rows = append(rows, storeRow{op: "copy 1M rows to a new node", bulk: true})
+		}
 	default:
 		rows = append(rows, storeRow{op: "drive", clients: 1, on: 1})
 	}
@@ -172,7 +181,7 @@ func (b *storeBench) name(work, storage string, nodes int, r storeRow) string {
 	switch {
 	case r.clients > 1:
 		name += fmt.Sprintf(", %d clients", r.clients)
-	case !r.micros:
+	case !r.micros && !r.bulk:
 		name += ", 1 client"
 	}
 	if r.on > 1 {
@@ -223,7 +232,11 @@ func (b *storeBench) cluster(cmd *cobra.Command, nodes int, storage string) (fig
 			continue
 		}
 		w := &storeWork{c: c, bench: b, work: work, storage: storage, nodes: c.Nodes()}
-		more, err := w.measure(cmd, rows)
+		measure := w.measure
+		if work == "bulk" {
+			measure = w.bulk
+		}
+		more, err := measure(cmd, rows)
 		if err != nil {
 			return nil, &kit.Error{Op: "measure", What: fmt.Sprintf("%s %s, %d nodes", work, storage, nodes), Kind: kit.KindOf(err), Err: err}
 		}
@@ -244,18 +257,28 @@ func (w *storeWork) ask(ctx context.Context, n kit.NodeName, verb string, args .
 	return w.c.Call(ctx, "bench", n, door.Request{Client: "bench", Verb: verb, Args: args}).Term()
 }
 
-func (w *storeWork) measure(cmd *cobra.Command, rows []storeRow) ([]figure, error) {
-	ctx := cmd.Context()
-	all := term.Atoms(w.nodes...)
-	st := map[string]store.Storage{"ram": store.RAM, "disc": store.Disc}[w.storage]
+func (w *storeWork) kind() store.Storage {
+	return map[string]store.Storage{"ram": store.RAM, "disc": store.Disc}[w.storage]
+}
+
+// prepare makes the tables, with copies on the nodes that are named; the first node fills them.
+func (w *storeWork) prepare(ctx context.Context, copies []kit.NodeName) error {
 	for i, n := range slices.Backward(w.nodes) {
-		verb, args := benchwork.VerbEnlist, []term.Term{term.Atom(w.work), all}
+		verb, args := benchwork.VerbEnlist, []term.Term{term.Atom(w.work), term.Atoms(w.nodes...)}
 		if i == 0 {
-			verb, args = benchwork.VerbPrepare, []term.Term{term.Atom(w.work), term.Atom(st), all}
+			verb, args = benchwork.VerbPrepare, []term.Term{term.Atom(w.work), term.Atom(w.kind()), term.Atoms(copies...)}
 		}
 		if _, err := w.ask(ctx, n, verb, args...); err != nil {
-			return nil, fmt.Errorf("prepare %s: %w", n, err)
+			return fmt.Errorf("prepare %s: %w", n, err)
 		}
+	}
+	return nil
+}
+
+func (w *storeWork) measure(cmd *cobra.Command, rows []storeRow) ([]figure, error) {
+	ctx := cmd.Context()
+	if err := w.prepare(ctx, w.nodes); err != nil {
+		return nil, err
 	}
 	var figures []figure
 	for _, r := range rows {
@@ -341,12 +364,16 @@ func (w *storeWork) sample(ctx context.Context, r storeRow, length time.Duration
 // copies in their own time, so that copies that differ are looked at again for a while.
 func (w *storeWork) check(ctx context.Context) error {
 	const patience = 30 * time.Second
+	holders := w.nodes
+	if w.work == "bulk" { // the others have no copy, and would fetch all rows
+		holders = w.nodes[:1]
+	}
 	for end := time.Now().Add(patience); ; {
 		if _, err := w.ask(ctx, w.nodes[0], benchwork.VerbSettle); err != nil {
 			return err
 		}
 		var sums []benchwork.Sums
-		for _, n := range w.nodes {
+		for _, n := range holders {
 			t, err := w.ask(ctx, n, benchwork.VerbSums)
 			if err != nil {
 				return fmt.Errorf("sums of %s: %w", n, err)

@@ -25,6 +25,7 @@ const (
 	VerbRun     = "bench_run"     // operation, clients, milliseconds, profile?: drives clients and gives a Sample
 	VerbSettle  = "bench_settle"  // returns when no transaction is under way in the work's tables
 	VerbSums    = "bench_sums"    // gives the sums of this node's copies, for Check
+	VerbMemory  = "bench_memory"  // gives the bytes in use on the node's heap, after a collection
 )
 
 // Limits of one run.
@@ -58,7 +59,8 @@ type bench struct {
 func App() node.App {
 	b := &bench{}
 	verbs := map[string]node.Verb{}
-	for name, do := range map[string]node.Verb{VerbPrepare: b.prepare, VerbEnlist: b.enlist, VerbRun: b.run, VerbSettle: b.settle, VerbSums: b.sums} {
+	for name, do := range map[string]node.Verb{VerbPrepare: b.prepare, VerbEnlist: b.enlist, VerbRun: b.run, VerbSettle: b.settle,
+		VerbSums: b.sums, VerbMemory: b.memory} {
 		verbs[name] = func(ctx context.Context, n *node.Node, args []term.Term) (term.Term, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -111,6 +113,8 @@ func load(name string, nodes int, self kit.NodeName) (workload, error) {
 		return &meter{}, nil
 	case "hlr":
 		return &hlr{}, nil
+	case "bulk":
+		return &bulk{}, nil
 	}
 	if c, ok := tpcbConfigs(nodes)[name]; ok {
 		c.self = self
