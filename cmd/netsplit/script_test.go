@@ -36,6 +36,11 @@ func TestScripts(t *testing.T) {
 			home := filepath.Join(env.WorkDir, ".home")
 			env.Setenv("NETSPLIT_HOME", home)
 			env.Setenv("NO_COLOR", "1")
+			solutions, err := filepath.Abs("../../solutions")
+			if err != nil {
+				return err
+			}
+			env.Setenv("SOLUTIONS", solutions)
 			if err := goEnv(env); err != nil {
 				return err
 			}
