@@ -69,6 +69,12 @@ func bank(t *testing.T, kind string) {
 		}
 	})
 	clients.Wait()
+	balance(t, m, names)
+}
+
+// balance checks that all copies hold all the money, are equal, and that no lock is left.
+func balance(t *testing.T, m *mesh, names []kit.NodeName) {
+	ctx := context.Background()
 	// a transaction of c's own is behind everything that a and b have sent
 	var seen []string
 	for _, n := range names {
