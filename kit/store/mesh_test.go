@@ -32,17 +32,30 @@ type meshNode struct {
 func newMesh(tb testing.TB, names ...kit.NodeName) *mesh {
 	m := &mesh{tb: tb, nodes: map[kit.NodeName]*meshNode{}, cuts: map[[2]kit.NodeName]bool{}}
 	for _, n := range names {
-		d, err := disk.Open(disk.NewMemory().Options())
-		if err != nil {
-			tb.Fatal(err)
-		}
-		m.nodes[n] = &meshNode{m: m, name: n, disk: d}
+		m.nodes[n] = &meshNode{m: m, name: n, disk: m.emptyDisc()}
 	}
 	for _, n := range names {
 		m.boot(n)
 	}
 	tb.Cleanup(m.close)
 	return m
+}
+
+func (m *mesh) emptyDisc() *disk.Disk {
+	d, err := disk.Open(disk.NewMemory().Options())
+	if err != nil {
+		m.tb.Fatal(err)
+	}
+	return d
+}
+
+// wipe gives a node that does not run an empty disc.
+func (m *mesh) wipe(name kit.NodeName) {
+	n := m.nodes[name]
+	if err := n.disk.Close(); err != nil {
+		m.tb.Error(err)
+	}
+	n.disk = m.emptyDisc()
 }
 
 func (m *mesh) close() {

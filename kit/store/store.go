@@ -71,7 +71,8 @@ type Store struct {
 	masters    map[string][]kit.NodeName
 	changed    chan struct{} // closed and replaced on every change that somebody may wait for
 	loads      map[string]*loading
-	intents    map[string]bool // tables this node is about to load from its disc
+	intents    map[string]bool  // tables this node is about to load from its disc
+	damaged    map[string]error // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
 	debug      string
 	extra      []kit.NodeName
