@@ -188,6 +188,13 @@ func (s *Store) fatal(text string) {
 	s.hub.system(Event{Kind: "mnesia_fatal", Text: text})
 }
 
+// breakDown reports that this node's copies lack something that others have, and stops the store, as Mnesia does: copies
+// that differ must not go on serving. It returns at once, since it is called by what a stop waits for.
+func (s *Store) breakDown(text string) {
+	s.fatal(text)
+	s.ends.Go(func() { _ = s.Stop(context.Background()) }) // the disc has failed already
+}
+
 // fatalLater is fatal for callers that hold mu.
 func (s *Store) fatalLater(text string) { s.fatal(text) }
 

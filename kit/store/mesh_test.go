@@ -22,6 +22,7 @@ type mesh struct {
 type meshNode struct {
 	m     *mesh
 	name  kit.NodeName
+	files *disk.Memory
 	disk  *disk.Disk
 	store *Store
 	inbox map[kit.NodeName]chan func() // one for each peer, served in turn while the node lives
@@ -32,7 +33,8 @@ type meshNode struct {
 func newMesh(tb testing.TB, names ...kit.NodeName) *mesh {
 	m := &mesh{tb: tb, nodes: map[kit.NodeName]*meshNode{}, cuts: map[[2]kit.NodeName]bool{}}
 	for _, n := range names {
-		m.nodes[n] = &meshNode{m: m, name: n, disk: m.emptyDisc()}
+		m.nodes[n] = &meshNode{m: m, name: n}
+		m.nodes[n].emptyDisc()
 	}
 	for _, n := range names {
 		m.boot(n)
@@ -41,12 +43,13 @@ func newMesh(tb testing.TB, names ...kit.NodeName) *mesh {
 	return m
 }
 
-func (m *mesh) emptyDisc() *disk.Disk {
-	d, err := disk.Open(disk.NewMemory().Options())
+func (n *meshNode) emptyDisc() {
+	n.files = disk.NewMemory()
+	d, err := disk.Open(n.files.Options())
 	if err != nil {
-		m.tb.Fatal(err)
+		n.m.tb.Fatal(err)
 	}
-	return d
+	n.disk = d
 }
 
 // wipe gives a node that does not run an empty disc.
@@ -55,7 +58,7 @@ func (m *mesh) wipe(name kit.NodeName) {
 	if err := n.disk.Close(); err != nil {
 		m.tb.Error(err)
 	}
-	n.disk = m.emptyDisc()
+	n.emptyDisc()
 }
 
 func (m *mesh) close() {
