@@ -90,7 +90,8 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.tasks = &sync.WaitGroup{}
 	s.extra = opts.ExtraNodes
 	s.tabs = map[string]*tab{}
-	s.nodes = map[kit.NodeName]bool{}
+	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
+	s.damaged = map[string]error{}
 	s.loads, s.intents, s.flushes = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}
 	if len(defs) == 0 {
 		id := s.clock.next()
@@ -106,7 +107,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 func (s *Store) becomeRunning() {
 	s.phase = running
 	s.startDowns = maps.Clone(s.downs)
-	s.nodes[s.self] = true
+	s.enter(s.self)
 	s.setTab("schema", func(t *tab) { t.active = sorted(t.active, []kit.NodeName{s.self}) })
 	s.reroute("schema")
 	s.publish()
@@ -155,7 +156,7 @@ func (s *Store) halt() {
 	s.mu.Lock()
 	clear(s.flushes)
 	s.phase = stopped
-	s.tabs, s.nodes = map[string]*tab{}, map[kit.NodeName]bool{}
+	s.tabs, s.nodes, s.since = map[string]*tab{}, map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
 	s.publish()
 	s.mu.Unlock()
 	s.locks.mu.Lock()
@@ -185,6 +186,13 @@ func (s *Store) giveUp() {
 // fatal reports that the store cannot go on.
 func (s *Store) fatal(text string) {
 	s.hub.system(Event{Kind: "mnesia_fatal", Text: text})
+}
+
+// breakDown reports that this node's copies lack something that others have, and stops the store, as Mnesia does: copies
+// that differ must not go on serving. It returns at once, since it is called by what a stop waits for.
+func (s *Store) breakDown(text string) {
+	s.fatal(text)
+	s.ends.Go(func() { _ = s.Stop(context.Background()) }) // the disc has failed already
 }
 
 // fatalLater is fatal for callers that hold mu.
@@ -274,6 +282,7 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	was := s.nodes[n]
 	if was {
 		delete(s.nodes, n)
+		delete(s.since, n)
 		s.downs[n] = true
 		if err := s.saveNow(disk.Change{Op: disk.SetMeta, Key: metaDown(n), Value: term.Atom("true")}); err != nil {
 			s.fatalLater("cannot write the log: " + err.Error())
