@@ -257,6 +257,9 @@ func (s *Store) applyOne(t *tab, o *op, by string) term.Term {
 	if d == nil {
 		return nil
 	}
+	if s.cp.live.Load() > 0 {
+		s.retain(d, o)
+	}
 	old, result := d.apply(o)
 	if s.hub.watching.Load() == 0 {
 		return result

@@ -97,7 +97,9 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 			l = append(l, term.Opaque{Sort: "pid"})
 		}
 		return l, true
-	case "checkpoints", "commit_work", "snmp", "frag_properties", "external_copies":
+	case "checkpoints":
+		return s.tableCheckpoints(t.Name), true
+	case "commit_work", "snmp", "frag_properties", "external_copies":
 		return term.List{}, true
 	}
 	return nil, false
@@ -191,8 +193,8 @@ var fixedItems = map[string]term.Term{
 	"dump_log_update_in_place": term.Atom("true"), "dump_log_load_regulation": term.Atom("false"),
 	"max_wait_for_decision": term.Atom("infinity"), "send_compressed": term.Int(0), "no_table_loaders": term.Int(maxLoaders),
 	"dc_dump_limit": term.Int(4), "schema_location": term.Atom("opt_disc"), "backup_module": term.Atom("mnesia_backup"),
-	"access_module": term.Atom("mnesia"), "event_module": term.Atom("mnesia_event"), "fallback_activated": term.Atom("false"),
-	"ignore_fallback_at_startup": term.Atom("false"), "checkpoints": term.List{}, "core_dir": term.Atom("false"),
+	"access_module": term.Atom("mnesia"), "event_module": term.Atom("mnesia_event"),
+	"ignore_fallback_at_startup": term.Atom("false"), "core_dir": term.Atom("false"),
 	"version": term.Str("4.21.3"), "log_version": term.Str("4.3"), "protocol_version": term.T(term.T(term.Int(8), term.Int(4)), term.Atom("undefined")),
 	"max_transfer_size": term.Int(64000),
 }
@@ -225,6 +227,10 @@ func (s *Store) systemItem(item string) (term.Term, error) {
 	switch item {
 	case "is_running":
 		return term.Atom(s.Phase()), nil
+	case "checkpoints":
+		return names(s.Checkpoints()), nil
+	case "fallback_activated":
+		return term.Bool(s.Fallback()), nil
 	case "held_locks":
 		return lockTerms(s.HeldLocks()), nil
 	case "lock_queue":

@@ -53,7 +53,7 @@ func schemaOpOf(t term.Term) (schemaOp, bool) {
 		}
 		o.rows = append(o.rows, row)
 	}
-	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear" || o.kind == "dump")
+	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear" || o.kind == "dump" || o.kind == "restore")
 }
 
 // changes is a schema transaction in the making.

@@ -19,6 +19,8 @@ import (
 type Config struct {
 	Peers Peers
 	Disk  *disk.Disk
+	// Files keeps backups and text dumps by name. Without it they lie beside the log on the disc.
+	Files Files
 	// Watch, if set, is told of every system event, also of those of the start, when nobody can have subscribed. It
 	// must not call the store.
 	Watch func(Event)
@@ -42,6 +44,8 @@ type Store struct {
 	self  kit.NodeName
 	peers Peers
 	disk  *disk.Disk
+	files Files
+	cp    checkpoints
 	hub   hub
 	clock clock
 	locks locks
@@ -132,7 +136,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Peers == nil {
 		return nil, &kit.Error{Op: "open store", Kind: kit.Invalid, Hint: "give Config.Peers; store.Alone(name) is a node of its own"}
 	}
-	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, debug: "none",
+	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, files: cfg.Files, debug: "none",
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},

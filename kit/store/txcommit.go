@@ -295,6 +295,8 @@ func (s *Store) finishLocal(tx lock.Tx, ops []op) error {
 			changes = append(changes, change(&ops[i]))
 		}
 	}
+	s.cp.gate.RLock()
+	defer s.cp.gate.RUnlock()
 	if len(changes) > 0 {
 		if _, err := s.disk.Append(changes...); err != nil {
 			return discError(err)
