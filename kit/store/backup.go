@@ -65,7 +65,7 @@ type BackupOptions struct {
 	Tables []string // empty: all of the checkpoint
 	Local  bool     // only tables that are kept on this node
 	// Since names an older checkpoint. Of tables that it keeps on this node only the keys that have changed since then
-	// are written, with the rows that they have now.
+	// are written, with their rows at the newer checkpoint.
 	Since string
 }
 
@@ -127,7 +127,7 @@ func (s *Store) backupTable(ctx context.Context, b *BackupWriter, cp *checkpoint
 	var entries []Entry
 	r := cp.keeps[tab]
 	if old := s.cp.named(since); since != "" && since != cp.name && old != nil && old.keeps[tab] != nil && r != nil {
-		entries = s.changedSince(old.keeps[tab], tab)
+		entries = s.changedSince(old.keeps[tab], r, tab)
 	} else if r != nil {
 		entries = s.keptRows(cp, tab)
 	} else {
@@ -141,19 +141,25 @@ func (s *Store) backupTable(ctx context.Context, b *BackupWriter, cp *checkpoint
 	return nil
 }
 
-// changedSince gives what an older checkpoint had to keep, with the rows of now.
-func (s *Store) changedSince(r *retainer, tab string) []Entry {
+// changedSince gives the keys that an older checkpoint had to keep, with their rows at the checkpoint r.
+func (s *Store) changedSince(old, r *retainer, tab string) []Entry {
 	t := s.table(tab)
-	r.mu.Lock()
-	keys := slices.Clone(r.keys)
-	r.mu.Unlock()
+	old.mu.Lock()
+	keys := slices.Clone(old.keys)
+	old.mu.Unlock()
 	var out []Entry
 	for _, k := range keys {
 		out = append(out, Entry{Kind: EntryDelete, Table: tab, Key: k})
-		if t == nil || t.data == nil {
-			continue
+		var rows []term.Tuple
+		if t != nil && t.data != nil {
+			rows = t.data.get(k)
 		}
-		for _, row := range t.data.get(k) {
+		r.mu.Lock()
+		if was, changed := r.old[term.Key(k)]; changed {
+			rows = was
+		}
+		r.mu.Unlock()
+		for _, row := range rows {
 			out = append(out, Entry{Kind: EntryRow, Table: tab, Row: row})
 		}
 	}

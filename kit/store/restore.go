@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
@@ -284,7 +285,7 @@ func (s *Store) restoreHere(o schemaOp) []Event {
 	}
 	if clearing {
 		s.hub.definition(o.tab)
-		return []Event{{Kind: "schema_delete", Table: o.tab, By: "transaction"}, {Kind: "schema_write", Table: o.tab, By: "transaction"}}
+		return []Event{{Kind: "schema_delete", Table: o.tab, By: "transaction", What: term.Atom(o.tab)}, {Kind: "schema_write", Table: o.tab, By: "transaction"}}
 	}
 	return nil
 }
@@ -293,11 +294,13 @@ func (s *Store) restoreHere(o schemaOp) []Event {
 func (h *hub) definition(tab string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, kind := range []string{"schema_delete", "schema_write"} {
+	for _, e := range []Event{{Kind: "schema_delete", What: term.Atom(tab)}, {Kind: "schema_write"}} {
+		e.Table, e.By, e.At = tab, "transaction", time.Since(h.opened)
 		for _, sub := range h.subs {
 			for _, to := range sub.to {
 				if to.What == "table" && to.Table == tab {
-					sub.push(Event{Kind: kind, Table: tab, By: "transaction", Detailed: to.Detailed})
+					e.Detailed = to.Detailed
+					sub.push(e)
 				}
 			}
 		}
