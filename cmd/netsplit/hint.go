@@ -84,7 +84,7 @@ func hintTask(c lab.Catalog, args []string) (*lab.Lab, lab.Task, error) {
 		return l, task, nil
 	}
 	hint := "its tasks are " + strings.Join(l.Manifest.TaskNames(), ", ")
-	if near := lab.Near(args[1], l.Manifest.TaskNames()); len(near) > 0 {
+	if near := kit.Near(args[1], l.Manifest.TaskNames()); len(near) > 0 {
 		hint = fmt.Sprintf("did you mean %s?", strings.Join(near, " or "))
 	}
 	return nil, lab.Task{}, &kit.Error{Op: "find task", What: fmt.Sprintf("%q of lab %s", args[1], l.Slug), Kind: kit.NotFound,

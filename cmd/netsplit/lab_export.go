@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"netsplit/kit"
 	"netsplit/kit/cluster"
 	"netsplit/kit/door"
+	"netsplit/kit/lab"
 	"netsplit/kit/shell"
 	"netsplit/kit/term"
 )
@@ -29,16 +32,17 @@ func newLabExportCmd() *cobra.Command {
 		Short: "Write what was done to the lab as " + runFileName,
 		Long: "Writes what was typed in the shell and the faults of the command line, as far as they succeeded, as a script that\n" +
 			"\"netsplit grade\" can run on a fresh cluster. Values that are the lab's random data become lab.data[...].\n" +
-			"DIR is the workspace; without it, the one that the lab was started from, else the current folder.",
+			"DIR is the workspace; without it, the one that the lab was started from, else the current folder. In a workspace\n" +
+			"its lab may be down already: what was done is kept until the lab is started anew.",
 		Example: "  netsplit lab export\n  netsplit lab export ./my-work --force\n  netsplit lab export --stdout",
 		Args:    atMostOneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := cluster.Open("", labName, "cli")
+			target := strings.Join(args, "")
+			name, dir, err := exportedLab(labName, target)
 			if err != nil {
 				return err
 			}
-			defer c.Close()
-			text, n, err := exportText(c)
+			text, n, err := exportText(name)
 			if err != nil {
 				return err
 			}
@@ -46,13 +50,7 @@ func newLabExportCmd() *cobra.Command {
 				fmt.Fprint(cmd.OutOrStdout(), text)
 				return nil
 			}
-			dir := "."
-			switch {
-			case len(args) == 1:
-				dir = args[0]
-			case c.Dir() != "":
-				dir = c.Dir()
-			}
+			dir = cmp.Or(target, dir, ".")
 			path := filepath.Join(dir, runFileName)
 			if err := writeExport(path, text, force); err != nil {
 				return err
@@ -67,9 +65,36 @@ func newLabExportCmd() *cobra.Command {
 	return cmd
 }
 
+// exportedLab finds the lab to export and its workspace: the lab that is named, else the one whose workspace the target
+// or the current folder is, else the only one that is running.
+func exportedLab(name, target string) (slug, dir string, err error) {
+	if root, m, err := lab.FindWorkspace(cmp.Or(target, ".")); err == nil && (name == "" || name == m.Lab) && hasJournal(m.Lab) {
+		return m.Lab, root, nil
+	}
+	c, err := cluster.Open("", name, "cli")
+	if err == nil {
+		defer c.Close()
+		return c.Lab(), c.Dir(), nil
+	}
+	if name != "" && hasJournal(name) {
+		return name, "", nil
+	}
+	return "", "", err
+}
+
+// hasJournal reports whether it is known what was done in a lab, be it up or down.
+func hasJournal(name string) bool {
+	path, err := cluster.JournalPath("", name)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(path)
+	return err == nil
+}
+
 // exportText makes the script of a lab's journal, and counts its steps.
-func exportText(c *cluster.Cluster) (string, int, error) {
-	path, err := cluster.JournalPath("", c.Lab())
+func exportText(name string) (string, int, error) {
+	path, err := cluster.JournalPath("", name)
 	if err != nil {
 		return "", 0, err
 	}
@@ -88,10 +113,10 @@ func exportText(c *cluster.Cluster) (string, int, error) {
 		}
 	}
 	if n == 0 {
-		return "", 0, &kit.Error{Op: "export lab", What: c.Lab(), Kind: kit.NotFound, Err: errors.New("nothing has been done to it yet"),
+		return "", 0, &kit.Error{Op: "export lab", What: name, Kind: kit.NotFound, Err: errors.New("nothing has been done to it yet"),
 			Hint: "do the lab in \"netsplit sh\", then export it"}
 	}
-	return shell.Export(c.Lab(), data, steps), n, nil
+	return shell.Export(name, data, steps), n, nil
 }
 
 // journalSteps picks what a person did out of a journal: entries of the shell, faults of the command line.
@@ -120,12 +145,12 @@ func journalSteps(entries []door.Entry) (steps []shell.Step, data map[string]ter
 	return steps, data, nil
 }
 
-// writeExport does not overwrite a script that somebody may have edited, unless told to; a starter's file, in which
-// nothing but comments stands, may be overwritten.
+// writeExport does not overwrite a script that somebody may have edited, unless told to; a starter's untouched file
+// may be overwritten, and one in which nothing but comments stands.
 func writeExport(path, text string, force bool) error {
 	old, err := os.ReadFile(path)
 	switch {
-	case err == nil && !force && !onlyComments(string(old)):
+	case err == nil && !force && !onlyComments(string(old)) && !untouched(filepath.Dir(path), old):
 		return &kit.Error{Op: "export lab to", What: path, Kind: kit.Exists, Err: errors.New("the file has contents"),
 			Hint: "--force overwrites it, --stdout prints the script"}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -139,6 +164,24 @@ func writeExport(path, text string, force bool) error {
 		return &kit.Error{Op: "export lab to", What: path, Kind: kit.Invalid, Err: err, Hint: hint}
 	}
 	return nil
+}
+
+// untouched reports whether the script of a workspace is still the lab's starter.
+func untouched(dir string, old []byte) bool {
+	m, err := lab.ReadMarker(dir)
+	if err != nil {
+		return false
+	}
+	c, err := catalog()
+	if err != nil {
+		return false
+	}
+	l, err := c.Find(m.Lab)
+	if err != nil {
+		return false
+	}
+	src, err := fs.ReadFile(l.Starter(), runFileName)
+	return err == nil && bytes.Equal(src, old)
 }
 
 func onlyComments(src string) bool {

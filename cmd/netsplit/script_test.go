@@ -36,6 +36,14 @@ func TestScripts(t *testing.T) {
 			home := filepath.Join(env.WorkDir, ".home")
 			env.Setenv("NETSPLIT_HOME", home)
 			env.Setenv("NO_COLOR", "1")
+			repo, err := filepath.Abs("../..")
+			if err != nil {
+				return err
+			}
+			env.Setenv("REPO", repo)
+			if cache, err := os.UserCacheDir(); err == nil {
+				env.Setenv("MACHINE_CODE", cache)
+			}
 			if err := goEnv(env); err != nil {
 				return err
 			}

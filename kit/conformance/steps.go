@@ -317,8 +317,12 @@ func (r *run) bootEvents(s Step) (json.RawMessage, error) {
 		return out, err
 	}
 	only := systemEvents
-	if raw, ok := s["only"]; ok && json.Unmarshal(raw, &only) != nil {
-		only = nil // "all"
+	if raw, ok := s["only"]; ok {
+		only = nil // "all", unless it is a list
+		var list []string
+		if json.Unmarshal(raw, &list) == nil {
+			only = list
+		}
 	}
 	return json.Marshal(map[string]any{"ok": pick(events, s, only)})
 }

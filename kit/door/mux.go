@@ -88,15 +88,13 @@ func (m *Mux) Serve(ctx context.Context, req Request) (out Outcome) {
 // unknown names the verbs that were perhaps meant.
 func (m *Mux) unknown(verb string) Outcome {
 	out := ErrorWith("unknown_verb", term.Atom(strings.ToValidUTF8(verb, "?")))
-	var near []string
+	var names []string
 	for _, v := range m.Verbs() {
-		if d := distance(verb, v.Name); d <= 2 || d <= len(v.Name)/3 || len(verb) >= 3 && strings.Contains(v.Name, verb) {
-			near = append(near, v.Name)
-		}
+		names = append(names, v.Name)
 	}
+	near := kit.Near(verb, names)
 	switch {
 	case len(near) > 0:
-		near = near[:min(len(near), 5)]
 		out.Hint = "did you mean " + strings.Join(near, ", ") + "?"
 		for _, n := range near {
 			out.Args = append(out.Args, term.Atom(n))
@@ -141,25 +139,4 @@ func firstOwnFrame(stack []byte) string {
 		}
 	}
 	return ""
-}
-
-// distance counts the single-letter edits between two words (Levenshtein).
-func distance(a, b string) int {
-	a, b = cut(a), cut(b)
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost = 1 + min(diag, row[j], row[j+1])
-			}
-			diag, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -137,6 +137,12 @@ func plain(t term.Term) string {
 		return "{" + plains(t, ",") + "}"
 	case term.List:
 		return "[" + plains(t, ",") + "]"
+	case term.Map:
+		var parts []string
+		for _, p := range t {
+			parts = append(parts, plain(p.Key)+": "+plain(p.Value))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
 	}
 	return term.String(t)
 }
@@ -149,18 +155,23 @@ func plains(all []term.Term, sep string) string {
 	return strings.Join(parts, sep)
 }
 
-func answer(o history.Op) string {
+// AnswerText says in a line what a request was answered with, as the diagrams do.
+func AnswerText(o history.Op) string { return Clean(clip(said(o), 240)) }
+
+func answer(o history.Op) string { return clip(said(o), 100) }
+
+func said(o history.Op) string {
 	if o.End == history.Open {
 		return "no answer"
 	}
 	if o.Outcome.Status != door.OK {
-		return clip(o.Outcome.Err().Error(), 100)
+		return o.Outcome.Err().Error()
 	}
 	v, err := o.Outcome.Term()
 	if err != nil {
-		return clip(string(o.Outcome.Value), 100)
+		return string(o.Outcome.Value)
 	}
-	return clip(plain(v), 100)
+	return plain(v)
 }
 
 // spaceTime draws the story: a lane for each client and each node in it, a request as an arrow to the node and one

@@ -239,7 +239,7 @@ func (c Catalog) Find(slug string) (*Lab, error) {
 		names = append(names, l.Slug)
 	}
 	hint := `"netsplit lab list" names them all`
-	if near := Near(slug, names); len(near) > 0 {
+	if near := kit.Near(slug, names); len(near) > 0 {
 		hint = fmt.Sprintf("did you mean %s?", strings.Join(near, " or "))
 	}
 	return nil, &kit.Error{Op: "find lab", What: fmt.Sprintf("%q", slug), Kind: kit.NotFound,

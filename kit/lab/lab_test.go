@@ -126,7 +126,7 @@ func TestNear(t *testing.T) {
 	labs := []string{"dirty-reads", "master-recovery", "transaction-history"}
 	for word, want := range map[string]string{"dirty-read": "[dirty-reads]", "dirtyreads": "[dirty-reads]", "mastre-recovery": "[master-recovery]",
 		"history": "[transaction-history]", "x": "[]", "": "[]", strings.Repeat("dirty", 1000): "[]"} {
-		if got := fmt.Sprint(Near(word, labs)); got != want {
+		if got := fmt.Sprint(kit.Near(word, labs)); got != want {
 			t.Errorf("%.40q: %s, want %s", word, got, want)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"netsplit/kit"
 )
 
 // splitFront parts a Markdown file into its front matter and its body. The body keeps the file's line numbers:
@@ -62,7 +64,7 @@ func (f *fields) use(m *yaml.Node, known []string) {
 			f.fault(key, "%s stands here twice", key.Value)
 		case !slices.Contains(known, key.Value):
 			hint := "known are " + strings.Join(known, ", ")
-			if n := near(key.Value, known); len(n) > 0 {
+			if n := kit.Near(key.Value, known); len(n) > 0 {
 				hint = "did you mean " + n[0] + "?"
 			}
 			f.fault(key, "unknown key %q; %s", key.Value, hint)

@@ -169,7 +169,7 @@ func (c *Course) Near(want string) []*Lesson {
 			out = append(out, l)
 		}
 	}
-	for _, n := range near(want, names) {
+	for _, n := range kit.Near(want, names) {
 		i := slices.Index(names, n)
 		if !slices.Contains(out, c.lessons[i]) {
 			out = append(out, c.lessons[i])

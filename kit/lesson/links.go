@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/yuin/goldmark/ast"
+
+	"netsplit/kit"
 )
 
 // checkLinks resolves every link of every page; all anchors are known by then.
@@ -89,7 +91,7 @@ func (ld *loader) nearFile(file string) string {
 	for _, l := range ld.course.lessons {
 		files = append(files, l.File)
 	}
-	if n := near(file, files); len(n) > 0 {
+	if n := kit.Near(file, files); len(n) > 0 {
 		return "; did you mean " + n[0] + "?"
 	}
 	return ""
@@ -100,7 +102,7 @@ func missingAnchor(p *Page, fragment string) string {
 	if fragment == "" || p.anchors[fragment] {
 		return ""
 	}
-	if n := near(fragment, slices.Sorted(maps.Keys(p.anchors))); len(n) > 0 {
+	if n := kit.Near(fragment, slices.Sorted(maps.Keys(p.anchors))); len(n) > 0 {
 		return "no heading there has the id " + fragment + "; did you mean #" + n[0] + "?"
 	}
 	return "no heading there has the id " + fragment

@@ -157,7 +157,7 @@ func (ld *loader) labHint(slug string) string {
 	for _, lab := range ld.src.Labs {
 		slugs = append(slugs, lab.Slug)
 	}
-	if n := near(slug, slugs); len(n) > 0 {
+	if n := kit.Near(slug, slugs); len(n) > 0 {
 		return "did you mean " + n[0] + "?"
 	}
 	if len(slugs) == 0 {

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	gast "github.com/yuin/goldmark/ast"
+
+	"netsplit/kit"
 )
 
 var directiveForm = regexp.MustCompile(`^\{\{\s*([a-z]+)((?:\s+"[^"]*")*)((?:\s+[a-z]+="[^"]*")*)\s*\}\}$`)
@@ -138,7 +140,7 @@ func region(file, src string, lines []string, name string) ([]string, error) {
 		}
 		known = append(known, decls...)
 	}
-	if n := near(name, known); len(n) > 0 {
+	if n := kit.Near(name, known); len(n) > 0 {
 		return nil, fmt.Errorf("%s has no region %q; did you mean %q?", file, name, n[0])
 	}
 	return nil, fmt.Errorf("%s has no region %q", file, name)

@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/term"
 )
@@ -97,17 +98,13 @@ func (d *DB) AttrNames() []string {
 	return names
 }
 
+// near is what to add to a complaint about a name: the one that was perhaps meant.
 func near(name string, known []string) string {
-	best, dist := "", 1+len(name)/3
-	for _, k := range known {
-		if d := distance(name, k); d < dist {
-			best, dist = k, d
-		}
-	}
-	if best == "" {
+	best := kit.Near(name, known)
+	if len(best) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (did you mean %s?)", best)
+	return fmt.Sprintf(" (did you mean %s?)", best[0])
 }
 
 // dbFunction is a function of a.db that is more than one request.

@@ -167,17 +167,18 @@ func (s *Session) hintFor(err error, se *ScriptError) string {
 var undefinedName = regexp.MustCompile(`^undefined: (\w+)`)
 
 func (s *Session) undefinedHint(name string) string {
-	best, dist := "", min(3, 1+len(name)/3)
+	var words []string
 	for _, known := range slices.Sorted(maps.Keys(s.globals)) {
-		if d := distance(name, known); d < dist && len(known) > 1 {
-			best, dist = known, d
+		if len(known) > 1 {
+			words = append(words, known)
 		}
 	}
+	near := kit.Near(name, words)
 	switch {
 	case strings.HasPrefix(name, "dirty_") || verbNamed(name) != nil:
 		return fmt.Sprintf("say on which node: %s.db.%s(...)", s.anyNode(), name)
-	case best != "":
-		return fmt.Sprintf("did you mean %s?", best)
+	case len(near) > 0:
+		return fmt.Sprintf("did you mean %s?", near[0])
 	}
 	return fmt.Sprintf("text needs quotes (%q), an atom is atom(%q); help() lists what there is", name, name)
 }
@@ -260,24 +261,4 @@ func reasonHint(kind, node string, args []term.Term) string {
 		return fmt.Sprintf("%s.db.change_table_access_mode(%q, \"read_write\") allows writing", node, first)
 	}
 	return ""
-}
-
-// distance is the edit distance of two short words.
-func distance(a, b string) int {
-	prev := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := range len(a) {
-		diag := prev[0]
-		prev[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diag, prev[j+1] = prev[j+1], min(prev[j+1]+1, prev[j]+1, diag+cost)
-		}
-	}
-	return prev[len(b)]
 }

@@ -183,7 +183,7 @@ func (s *Store) keptRows(cp *checkpoint, tab string) []Entry {
 func (s *Store) backupRemote(ctx context.Context, b *BackupWriter, cp *checkpoint, tab string) error {
 	from := kit.NodeName("")
 	for _, n := range cp.writers[tab] {
-		if n != s.self && s.runs(n) {
+		if n != s.self && s.joined(n) {
 			from = n
 			break
 		}

@@ -87,12 +87,13 @@ func (s *Store) call(ctx context.Context, n kit.NodeName, method string, arg ter
 }
 
 func (s *Store) callDown(ctx context.Context, n kit.NodeName, method string, arg term.Term) callReply {
-	if !s.linked(n) {
+	before := s.tie(n)
+	if before.link == nil {
 		return callReply{down: true}
 	}
 	id, p := s.calls.add(n)
 	s.peers.Send(n, newFrame(fCall).num(id).str(method).term(arg).b)
-	if !s.linked(n) { // it went down before the call was registered
+	if s.tie(n).link != before.link {
 		s.calls.done(n, id, callReply{down: true})
 	}
 	return s.await(ctx, id, p)

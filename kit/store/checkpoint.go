@@ -338,7 +338,7 @@ func (s *Store) DeactivateCheckpoint(ctx context.Context, name string) error {
 		return failed("no_exists", term.Atom(name))
 	}
 	for _, n := range cp.nodes {
-		if n != s.self && s.runs(n) {
+		if n != s.self && s.joined(n) {
 			_ = s.atNode(ctx, n, "checkpoint_drop", term.Atom(name)) // one that goes now forgets it too
 		}
 	}
@@ -352,4 +352,10 @@ func checkpointDrop(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) 
 	delete(s.cp.all, string(name))
 	s.cp.live.Store(int32(len(s.cp.all)))
 	return nil, nil
+}
+
+// joined reports whether a node's store runs in this cluster.
+func (s *Store) joined(n kit.NodeName) bool {
+	v := s.view.Load()
+	return v != nil && slices.Contains(v.nodes, n)
 }

@@ -195,6 +195,7 @@ func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result t
 			continue
 		}
 		var id uint64
+		before := s.tie(n)
 		if sync || n == t.read {
 			var p *pendingCall
 			id, p = s.calls.add(n)
@@ -205,7 +206,7 @@ func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result t
 			w.term(sent.row)
 		}
 		s.peers.Send(n, w.b)
-		if id != 0 && !s.runs(n) {
+		if id != 0 && (before.since == 0 || s.tie(n) != before) {
 			s.calls.done(n, id, callReply{down: true})
 		}
 	}

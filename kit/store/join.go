@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
@@ -19,7 +20,7 @@ import (
 
 // joinAll joins all running stores of the schema's nodes and makes this store run.
 func (s *Store) joinAll(ctx context.Context, extra []kit.NodeName) error {
-	for {
+	for tries := 1; ; tries++ {
 		var next kit.NodeName
 		done := false
 		err := s.wait(ctx, func() bool {
@@ -54,8 +55,29 @@ func (s *Store) joinAll(ctx context.Context, extra []kit.NodeName) error {
 		if err := s.join(ctx, next); err != nil && !errors.Is(err, errJoinAgain) {
 			return err
 		}
+		if err := s.pause(ctx, next, tries); err != nil {
+			return err
+		}
 	}
 }
+
+// pause waits before the next attempt when a node could not be joined, because it sees us otherwise than we see it.
+func (s *Store) pause(ctx context.Context, n kit.NodeName, tries int) error {
+	if s.tie(n).since != 0 {
+		return nil
+	}
+	t := time.NewTimer(min(time.Duration(tries)*time.Millisecond, maxJoinPause))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// maxJoinPause is the longest pause between attempts to join.
+const maxJoinPause = 100 * time.Millisecond
 
 // schemaNodes lists the nodes of the schema and those named besides. Callers hold mu.
 func (s *Store) schemaNodes(extra []kit.NodeName) []kit.NodeName {
@@ -79,6 +101,7 @@ const cannotMerge = term.Bin("Cannot merge definitions of table")
 // nobody else joins and no table changes.
 func (s *Store) join(ctx context.Context, first kit.NodeName) error {
 	tx := s.newTx(ctx, Transaction, nil)
+	tx.joins = true
 	defer tx.Close()
 	for {
 		err := s.joinLocked(ctx, tx, first)
@@ -270,7 +293,7 @@ func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged
 		if s.links[n] == nil {
 			continue
 		}
-		s.nodes[n] = true
+		s.enter(n)
 		s.setTab("schema", func(t *tab) { t.active = sorted(t.active, []kit.NodeName{n}) })
 		for _, t := range tabs {
 			if name, ok := t.(term.Atom); ok && name != "schema" {
@@ -330,7 +353,7 @@ func serveJoin(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
 	for _, name := range sortedKeys(defs) {
 		s.adopt(defs[name])
 	}
-	s.nodes[from] = true
+	s.enter(from)
 	s.setTab("schema", func(t *tab) { t.active = sorted(t.active, []kit.NodeName{from}) })
 	s.reroute("schema")
 	s.publish()

@@ -99,7 +99,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.tasks = &sync.WaitGroup{}
 	s.extra = opts.ExtraNodes
 	s.tabs = map[string]*tab{}
-	s.nodes = map[kit.NodeName]bool{}
+	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
 	s.loads, s.intents, s.flushes = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}
 	if len(defs) == 0 {
 		id := s.clock.next()
@@ -115,7 +115,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 func (s *Store) becomeRunning() {
 	s.phase = running
 	s.startDowns = maps.Clone(s.downs)
-	s.nodes[s.self] = true
+	s.enter(s.self)
 	s.setTab("schema", func(t *tab) { t.active = sorted(t.active, []kit.NodeName{s.self}) })
 	s.reroute("schema")
 	s.publish()
@@ -164,7 +164,7 @@ func (s *Store) halt() {
 	s.mu.Lock()
 	clear(s.flushes)
 	s.phase = stopped
-	s.tabs, s.nodes = map[string]*tab{}, map[kit.NodeName]bool{}
+	s.tabs, s.nodes, s.since = map[string]*tab{}, map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
 	s.publish()
 	s.mu.Unlock()
 	s.locks.mu.Lock()
@@ -284,6 +284,7 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	was := s.nodes[n]
 	if was {
 		delete(s.nodes, n)
+		delete(s.since, n)
 		s.downs[n] = true
 		if err := s.saveNow(disk.Change{Op: disk.SetMeta, Key: metaDown(n), Value: term.Atom("true")}); err != nil {
 			s.fatalLater("cannot write the log: " + err.Error())

@@ -94,18 +94,27 @@ func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan loc
 }
 
 // lockThere asks another node.
-func (s *Store) lockThere(n kit.NodeName, tx lock.Tx, item lock.Item, kind lock.Kind, rows bool, ch chan lockReply) *lockCall {
-	l := &s.locks
+func (tx *Tx) lockThere(n kit.NodeName, item lock.Item, kind lock.Kind, rows bool, ch chan lockReply) *lockCall {
+	s, l := tx.s, &tx.s.locks
+	before := s.tie(n)
 	l.mu.Lock()
 	l.next++
-	call := &lockCall{id: l.next, node: n, tx: tx, ch: ch}
+	call := &lockCall{id: l.next, node: n, tx: tx.id, ch: ch}
 	l.asked[call.id] = call
 	l.mu.Unlock()
-	w := newFrame(fLock).num(call.id).tx(tx).num(uint64(kind)).flag(rows).str(item.Table).flag(item.Key != nil)
+	w := newFrame(fLock).num(call.id).tx(tx.id).num(uint64(kind)).flag(rows).str(item.Table).flag(item.Key != nil)
 	if item.Key != nil {
 		w.term(item.Key)
 	}
 	s.peers.Send(n, w.b)
+	if before.link == nil || before.since == 0 && !tx.joins || s.tie(n) != before {
+		l.mu.Lock()
+		if l.asked[call.id] != nil {
+			delete(l.asked, call.id)
+			call.tell(lockReply{from: n, id: call.id, answer: lockLost})
+		}
+		l.mu.Unlock()
+	}
 	return call
 }
 

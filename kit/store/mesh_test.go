@@ -24,7 +24,8 @@ type meshNode struct {
 	name  kit.NodeName
 	disk  *disk.Disk
 	store *Store
-	inbox map[kit.NodeName]chan func() // one for each peer, served in turn
+	inbox map[kit.NodeName]chan func() // one for each peer, served in turn while the node lives
+	up    map[kit.NodeName]bool        // the links that are up
 	wg    sync.WaitGroup
 }
 
@@ -71,7 +72,7 @@ func (n *meshNode) Up() []kit.NodeName {
 	n.m.mu.Lock()
 	defer n.m.mu.Unlock()
 	var up []kit.NodeName
-	for p := range n.inbox {
+	for p := range n.up {
 		up = append(up, p)
 	}
 	slices.Sort(up)
@@ -81,10 +82,10 @@ func (n *meshNode) Up() []kit.NodeName {
 func (n *meshNode) Send(to kit.NodeName, frame []byte) {
 	n.m.mu.Lock()
 	defer n.m.mu.Unlock()
-	if n.inbox[to] == nil {
+	if !n.up[to] {
 		return // the link is down
 	}
-	if p := n.m.nodes[to]; p.inbox[n.name] != nil {
+	if p := n.m.nodes[to]; p.up[n.name] {
 		s := p.store
 		p.inbox[n.name] <- func() { s.Receive(n.name, frame) }
 	}
@@ -93,7 +94,7 @@ func (n *meshNode) Send(to kit.NodeName, frame []byte) {
 // boot starts a node's program, its store not started, and links it to all that it can reach.
 func (m *mesh) boot(name kit.NodeName) {
 	n := m.nodes[name]
-	n.inbox = map[kit.NodeName]chan func(){}
+	n.inbox, n.up = map[kit.NodeName]chan func(){}, map[kit.NodeName]bool{}
 	s, err := Open(Config{Peers: n, Disk: n.disk})
 	if err != nil {
 		m.tb.Fatal(err)
@@ -109,7 +110,7 @@ func (m *mesh) link(a, b kit.NodeName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	x, y := m.nodes[a], m.nodes[b]
-	if a == b || x.store == nil || y.store == nil || m.cuts[[2]kit.NodeName{a, b}] || m.cuts[[2]kit.NodeName{b, a}] || x.inbox[b] != nil {
+	if a == b || x.store == nil || y.store == nil || m.cuts[[2]kit.NodeName{a, b}] || m.cuts[[2]kit.NodeName{b, a}] || x.up[b] {
 		return
 	}
 	x.serve(b)
@@ -117,15 +118,18 @@ func (m *mesh) link(a, b kit.NodeName) {
 }
 
 func (n *meshNode) serve(peer kit.NodeName) {
-	c := make(chan func(), 1<<16)
-	n.inbox[peer] = c
 	s := n.store
-	c <- func() { s.PeerUp(peer) }
-	n.wg.Go(func() {
-		for f := range c {
-			f()
-		}
-	})
+	if n.inbox[peer] == nil {
+		c := make(chan func(), 1<<16)
+		n.inbox[peer] = c
+		n.wg.Go(func() {
+			for f := range c {
+				f()
+			}
+		})
+	}
+	n.up[peer] = true
+	n.inbox[peer] <- func() { s.PeerUp(peer) }
 }
 
 // unlink breaks the link between two nodes; both learn of it after what was on its way.
@@ -133,12 +137,10 @@ func (m *mesh) unlink(a, b kit.NodeName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range [][2]kit.NodeName{{a, b}, {b, a}} {
-		n := m.nodes[p[0]]
-		if c := n.inbox[p[1]]; c != nil {
-			delete(n.inbox, p[1])
+		if n := m.nodes[p[0]]; n.up[p[1]] {
+			delete(n.up, p[1])
 			s := n.store
-			c <- func() { s.PeerDown(p[1]) }
-			close(c)
+			n.inbox[p[1]] <- func() { s.PeerDown(p[1]) }
 		}
 	}
 }
@@ -167,6 +169,12 @@ func (m *mesh) kill(name kit.NodeName) {
 	for _, p := range m.names() {
 		m.unlink(name, p)
 	}
+	m.mu.Lock()
+	for _, c := range n.inbox {
+		close(c)
+	}
+	clear(n.inbox)
+	m.mu.Unlock()
 	n.wg.Wait()
 	s := n.store
 	m.mu.Lock()

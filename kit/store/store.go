@@ -66,7 +66,9 @@ type Store struct {
 	cancel     context.CancelFunc
 	tasks      *sync.WaitGroup // goroutines of this start
 	tabs       map[string]*tab
-	nodes      map[kit.NodeName]bool // running stores of this cluster, with this one
+	nodes      map[kit.NodeName]bool   // running stores of this cluster, with this one
+	since      map[kit.NodeName]uint64 // for each of nodes, a number that is new whenever it joins
+	joins      uint64
 	links      map[kit.NodeName]*link
 	downs      map[kit.NodeName]bool // those whose going down was seen and who have not joined since
 	startDowns map[kit.NodeName]bool // downs as they were when this start joined the others
@@ -136,13 +138,13 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Peers == nil {
 		return nil, &kit.Error{Op: "open store", Kind: kit.Invalid, Hint: "give Config.Peers; store.Alone(name) is a node of its own"}
 	}
-	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, files: cfg.Files, debug: "none",
-		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, links: map[kit.NodeName]*link{},
+	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, debug: "none",
+		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
 		open: map[lock.Tx]*Tx{}, methods: methods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
-	s.clock.node = s.self
+	s.clock.node, s.files = s.self, cfg.Files
 	s.locks.init()
 	s.calls.init()
 	s.part.init()
@@ -191,6 +193,27 @@ func (s *Store) setTab(name string, change func(t *tab)) {
 	change(&t)
 	t.own = t.storage(s.self)
 	s.tabs[name] = &t
+}
+
+// enter takes a node into the cluster. Callers hold mu.
+func (s *Store) enter(n kit.NodeName) {
+	s.joins++
+	s.nodes[n], s.since[n] = true, s.joins
+}
+
+// tie is what a request to another node depends on: the link, and the node's stay in the cluster. Whoever sends a
+// request notes the tie before it is registered with those who fail the requests to a node that goes, and looks
+// again after it was sent. A tie that is the same still was whole all the time; had it broken, the request
+// would have failed or will.
+type tie struct {
+	link  *link
+	since uint64
+}
+
+func (s *Store) tie(n kit.NodeName) tie {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return tie{s.links[n], s.since[n]}
 }
 
 // reroute chooses anew where reads of a table go. Callers hold mu.

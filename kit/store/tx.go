@@ -25,6 +25,8 @@ type Tx struct {
 	id   lock.Tx
 	kind Kind
 	opts TxOptions
+	// joins marks the transaction of a start, which locks at nodes that are not in the cluster yet.
+	joins bool
 
 	life struct {
 		sync.Mutex
@@ -302,7 +304,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		if t.read == s.self {
 			call = s.lockHere(tx.id, item, lock.Read, nil)
 		} else {
-			call = s.lockThere(t.read, tx.id, item, lock.Read, want, make(chan lockReply, 2))
+			call = tx.lockThere(t.read, item, lock.Read, want, make(chan lockReply, 2))
 		}
 		rep, err := tx.await(call)
 		if err != nil {
@@ -364,7 +366,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 			if ch == nil {
 				ch = make(chan lockReply, 2*len(ns))
 			}
-			calls = append(calls, s.lockThere(n, tx.id, item, kind, false, ch))
+			calls = append(calls, tx.lockThere(n, item, kind, false, ch))
 		}
 		rep, err := tx.await(calls...)
 		return rep.answer == lockGranted, err

@@ -203,6 +203,10 @@ func (s *Store) prepareFrame(tx lock.Tx, others []kit.NodeName, ops []op, schema
 // sync it returns when all have applied it.
 func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(kit.NodeName) []byte, apply func() error) error {
 	d := &driven{steps: make(chan commit.Step, 2*len(others)+4)}
+	ties := make([]tie, len(others))
+	for i, n := range others {
+		ties[i] = s.tie(n)
+	}
 	p := &s.part
 	p.mu.Lock()
 	var st commit.Step
@@ -213,8 +217,8 @@ func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(k
 	for _, n := range others {
 		s.peers.Send(n, frame(n))
 	}
-	for _, n := range others {
-		if !s.runs(n) { // it went before this commit was known to those who tell it so
+	for i, n := range others {
+		if ties[i].since == 0 || s.tie(n) != ties[i] { // it went before this commit was known to those who tell it so
 			s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}
 	}
@@ -231,12 +235,6 @@ func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(k
 	delete(p.driven, tx)
 	p.mu.Unlock()
 	return err
-}
-
-// runs reports whether a node's store runs and belongs to the cluster, as far as this node knows.
-func (s *Store) runs(n kit.NodeName) bool {
-	v := s.view.Load()
-	return v != nil && slices.Contains(v.nodes, n) && slices.Contains(s.peers.Up(), n)
 }
 
 // tell hands a step to the goroutine that drives the commit.

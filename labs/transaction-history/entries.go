@@ -1,10 +1,14 @@
 package transactionhistory
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"netsplit/kit/grade"
 	"netsplit/kit/history"
 	"netsplit/kit/term"
 )
@@ -91,12 +95,22 @@ func by(h *history.History, client, verb string) []history.Op {
 	return h.Filter(func(o history.Op) bool { return o.Client == client && o.Verb == verb })
 }
 
-func outcomeText(o history.Op) string {
-	b, err := json.Marshal(o.Outcome)
-	if err != nil {
-		return string(o.Outcome.Status)
+func outcomeText(o history.Op) string { return grade.AnswerText(o) }
+
+// sameOutcome compares all that a client could see of two answers.
+func sameOutcome(a, b history.Op) bool {
+	x, err1 := json.Marshal(a.Outcome)
+	y, err2 := json.Marshal(b.Outcome)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+// wishText shows filters as they are typed: {"type": "deposit"}.
+func wishText(wish map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(wish)) {
+		parts = append(parts, fmt.Sprintf("%q: %q", name, wish[name]))
 	}
-	return clip(string(b))
+	return "{" + strings.Join(parts, ", ") + "}"
 }
 
 func clip(s string) string {

@@ -89,7 +89,7 @@ func filtered(h *history.History) grade.Finding {
 			if ok {
 				actual = numbersOf(got)
 			}
-			return grade.Failed(fmt.Sprintf("the filter %v gives the wrong entries", wish), numbersOf(right), actual, baseOp.ID, o.ID)
+			return grade.Failed(fmt.Sprintf("the filter %s gives the wrong entries", wishText(wish)), numbersOf(right), actual, baseOp.ID, o.ID)
 		}
 	}
 	return grade.Passed()
@@ -99,7 +99,7 @@ func filtered(h *history.History) grade.Finding {
 func refusedFilters(h *history.History) grade.Finding {
 	for _, o := range by(h, faker, "history") {
 		if o.Outcome.Status == "ok" {
-			return grade.Failed(fmt.Sprintf("the filter %v makes no sense and was answered", wishMap(o.Args[2])), "a refusal", outcomeText(o), o.ID)
+			return grade.Failed(fmt.Sprintf("the filter %s makes no sense and was answered", wishText(wishMap(o.Args[2]))), "a refusal", outcomeText(o), o.ID)
 		}
 	}
 	return grade.Passed()
@@ -213,9 +213,8 @@ func accessed(h *history.History) grade.Finding {
 			return grade.Failed("a stranger was answered", "forbidden", outcomeText(asked[i]), asked[i].ID)
 		}
 	}
-	known, unknown := outcomeText(asked[2]), outcomeText(asked[3])
-	if known != unknown {
-		return grade.Failed("the refusal tells a stranger whether an account exists", known, unknown, asked[2].ID, asked[3].ID)
+	if !sameOutcome(asked[2], asked[3]) {
+		return grade.Failed("the refusal tells a stranger whether an account exists", outcomeText(asked[2]), outcomeText(asked[3]), asked[2].ID, asked[3].ID)
 	}
 	if got := term.String(asked[4].Outcome.Reason()); asked[4].Outcome.Status == "ok" || got != "no_account" {
 		return grade.Failed("the bank is not told that an account does not exist", "aborted with no_account", outcomeText(asked[4]), asked[4].ID)

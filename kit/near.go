@@ -1,4 +1,4 @@
-package lab
+package kit
 
 import (
 	"slices"
