@@ -3,6 +3,7 @@ package disk
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -38,7 +39,7 @@ func (d *Disk) WriteFile(name string, content func(io.Writer) error) error {
 		return err
 	}
 	const op = "write file"
-	tmp := sidePrefix + name + tmpSuffix
+	tmp := fmt.Sprintf("%s%s.%d%s", sidePrefix, name, d.sides.Add(1), tmpSuffix) // two may write at once
 	f, err := d.fs.Append(op, tmp, true)
 	if err != nil {
 		return ioError(op, name, err)
