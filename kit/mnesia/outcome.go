@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/store"
 	"netsplit/kit/term"
@@ -23,7 +24,7 @@ func Outcome(err error) door.Outcome {
 	case !errors.As(err, &e):
 		return door.FromError(err)
 	}
-	out := door.Outcome{Crash: e.Crash, At: string(e.At)}
+	out := door.Outcome{Crash: e.Crash, At: string(e.At), Hint: kit.HintOf(err)}
 	switch e.Class {
 	case store.TimedOut:
 		out.Status, out.Tables = door.Timeout, names(e.Reason)
