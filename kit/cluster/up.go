@@ -230,8 +230,9 @@ func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Pe
 	}
 	if err != nil {
 		e := &kit.Error{Op: "start node", What: string(n), Kind: kit.KindOf(err), Err: err}
-		if e.Kind == kit.Corrupt && kit.HintOf(err) == "" {
-			e.Hint = fmt.Sprintf("its disc is %s; without it the node starts empty and loads what other nodes hold", f.disc(n))
+		if e.Kind == kit.Corrupt {
+			e.Hint = fmt.Sprintf("restore a backup of %s; or remove that folder, restart the node, and get its tables from another node "+
+				"with %s.db.start(extra_db_nodes=[...])", f.disc(n), n)
 		}
 		return e
 	}

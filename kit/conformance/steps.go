@@ -312,9 +312,26 @@ func (r *run) bootEvents(s Step) (json.RawMessage, error) {
 		return nil, err
 	}
 	out, err := r.ask(s)
-	events, ok := okList(out)
-	if err != nil || !ok {
+	var each map[string]json.RawMessage
+	if on := s["on"]; err == nil && len(on) > 0 && on[0] == '[' && json.Unmarshal(out, &each) == nil {
+		for n, o := range each {
+			if each[n], err = onlyEvents(s, o); err != nil {
+				return nil, err
+			}
+		}
+		return json.Marshal(each)
+	}
+	if err != nil {
 		return out, err
+	}
+	return onlyEvents(s, out)
+}
+
+// onlyEvents keeps the events that a step asks for.
+func onlyEvents(s Step, out json.RawMessage) (json.RawMessage, error) {
+	events, ok := okList(out)
+	if !ok {
+		return out, nil
 	}
 	only := systemEvents
 	if raw, ok := s["only"]; ok {

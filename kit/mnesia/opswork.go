@@ -145,7 +145,7 @@ func lockItem(c call) (json.RawMessage, error) {
 	case what == "table" && len(args) == 1:
 		if t, ok := args[0].(term.Atom); ok {
 			ns, err := c.tx.LockTable(string(t), kind)
-			if kind == store.ReadLock {
+			if kind == store.ReadLock && c.tx.IsTransaction() {
 				return done(err)
 			}
 			return one(nodeList(ns), err)
@@ -163,16 +163,17 @@ func lockItem(c call) (json.RawMessage, error) {
 	return nil, &store.Error{Class: store.Aborted, Reason: term.T(term.Atom("bad_type"), c.args[0])}
 }
 
-// lockRecord answers as mnesia:lock/2: a read lock gives the records, a write lock nothing.
+// lockRecord answers as mnesia:lock/2: a read lock gives the records, a write lock the nodes.
 func (c call) lockRecord(table string, key term.Term, kind store.Lock) (json.RawMessage, error) {
 	if kind == store.ReadLock && c.tx.IsTransaction() {
 		rows, err := c.tx.Read(table, key)
 		return c.rows(table, rows, err)
 	}
-	if err := c.tx.LockRecord(table, key, kind); err != nil || kind == store.StickyLock {
+	ns, err := c.tx.LockRecord(table, key, kind)
+	if err != nil || kind == store.StickyLock {
 		return done(err)
 	}
-	return js(term.List{}), nil
+	return js(nodeList(ns)), nil
 }
 
 func itemOf(t term.Term) (string, []term.Term) {

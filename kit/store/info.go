@@ -26,8 +26,11 @@ func (s *Store) TableInfo(name string, item term.Term) (term.Term, error) {
 	s.mu.Unlock()
 	word, _ := item.(term.Atom)
 	if t == nil || !up {
-		if word == "size" || word == "memory" {
+		switch word {
+		case "size", "memory":
 			return term.Int(0), nil
+		case "master_nodes":
+			return term.List{}, nil
 		}
 		return nil, exit("no_exists", term.Atom(name), item)
 	}
@@ -58,6 +61,9 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 			return term.Int(len(s.tableNames())), true
 		}
 		if t.data == nil {
+			if t.own != Unknown {
+				return term.Atom("undefined"), true // the copy is not loaded
+			}
 			return term.Int(0), true
 		}
 		return term.Int(t.data.size()), true
@@ -215,6 +221,12 @@ func (s *Store) SystemInfo(item term.Term) (term.Term, error) {
 		return nil, exit("badarg", item)
 	}
 	if !s.Running() && !slices.Contains(whileStopped, string(word)) {
+		switch word {
+		case "held_locks", "lock_queue":
+			return nil, exit("badarg")
+		case "master_node_tables":
+			return term.List{}, nil
+		}
 		return nil, exit("node_not_running", node(s.self))
 	}
 	if v, ok := fixedItems[string(word)]; ok {
@@ -387,7 +399,7 @@ func (s *Store) DumpLog() error {
 	use := s.useDir()
 	s.mu.Unlock()
 	if !s.Running() {
-		return exit("node_not_running", node(s.self))
+		return failed("node_not_running", node(s.self))
 	}
 	if !use {
 		return nil
@@ -397,6 +409,9 @@ func (s *Store) DumpLog() error {
 
 // SyncLog returns when everything committed so far is on the disc.
 func (s *Store) SyncLog() error {
+	if !s.Running() {
+		return failed("node_not_running", node(s.self))
+	}
 	if s.disk == nil {
 		return nil
 	}

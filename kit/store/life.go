@@ -100,6 +100,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.extra = opts.ExtraNodes
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
+	s.damaged = map[string]error{}
 	s.loads, s.intents, s.flushes = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}
 	if len(defs) == 0 {
 		id := s.clock.next()
@@ -195,6 +196,13 @@ func (s *Store) giveUp() {
 // fatal reports that the store cannot go on.
 func (s *Store) fatal(text string) {
 	s.hub.system(Event{Kind: "mnesia_fatal", Text: text})
+}
+
+// breakDown reports that this node's copies lack something that others have, and stops the store, as Mnesia does: copies
+// that differ must not go on serving. It returns at once, since it is called by what a stop waits for.
+func (s *Store) breakDown(text string) {
+	s.fatal(text)
+	s.ends.Go(func() { _ = s.Stop(context.Background()) }) // the disc has failed already
 }
 
 // fatalLater is fatal for callers that hold mu.

@@ -186,6 +186,9 @@ func (s *Store) loadLocal(name string) {
 			return nil
 		})
 		if err != nil && kit.KindOf(err) != kit.NotFound {
+			s.mu.Lock()
+			s.damaged[name] = err // it stays among the intents, so that nobody takes an older copy for the newest
+			s.mu.Unlock()
 			s.fatal("cannot load table " + name + ": " + err.Error())
 			return
 		}

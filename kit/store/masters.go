@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -17,11 +18,13 @@ func (s *Store) WaitForTables(ctx context.Context, tabs []string) error {
 		return failed("node_not_running", node(s.self))
 	}
 	var missing term.List
+	var damage error
 	err := s.wait(ctx, func() bool {
-		missing = nil
+		missing, damage = nil, nil
 		for _, name := range tabs {
 			if t := s.tabs[name]; t == nil || t.read == "" || name != "schema" && t.own != Unknown && t.data == nil || s.phase != running {
 				missing = append(missing, term.Atom(name))
+				damage = cmp.Or(damage, s.damaged[name])
 			}
 		}
 		return len(missing) == 0 || s.phase == stopped
@@ -33,9 +36,18 @@ func (s *Store) WaitForTables(ctx context.Context, tabs []string) error {
 		return failed("node_not_running", node(s.self))
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		slices.SortFunc(missing, term.Compare)
-		return &Error{Class: TimedOut, Reason: missing, kind: kit.Unavailable}
+		return &Error{Class: TimedOut, Reason: missing, kind: kit.Unavailable, hint: damageHint(damage)}
 	}
 	return err
+}
+
+// damageHint says why a table cannot be loaded from the own disc, and what can be done.
+func damageHint(err error) string {
+	if err == nil {
+		return ""
+	}
+	return "the copy on this node's disc cannot be read (" + err.Error() + "): load the table on another node that has it, by force if " +
+		"this copy was the newest (stop this node first), or restore a backup"
 }
 
 // ForceLoadTable loads the own copy of a table whatever others may have, and waits until the table can be read.
@@ -100,7 +112,10 @@ func (s *Store) SetMasterNodes(tab string, nodes []kit.NodeName) error {
 	}
 	for _, name := range sortedKeys(defs) {
 		d := defs[name]
-		holds := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool { return !slices.Contains(d.holders(), n) })
+		holds := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool {
+			// of local content every node knows only its own copy
+			return !slices.Contains(d.holders(), n) || d.LocalContent && n != s.self
+		})
 		set(name, holds)
 	}
 	return s.saveMasters(cs)

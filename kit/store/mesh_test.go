@@ -22,6 +22,7 @@ type mesh struct {
 type meshNode struct {
 	m     *mesh
 	name  kit.NodeName
+	files *disk.Memory
 	disk  *disk.Disk
 	store *Store
 	inbox map[kit.NodeName]chan func() // one for each peer, served in turn while the node lives
@@ -32,17 +33,32 @@ type meshNode struct {
 func newMesh(tb testing.TB, names ...kit.NodeName) *mesh {
 	m := &mesh{tb: tb, nodes: map[kit.NodeName]*meshNode{}, cuts: map[[2]kit.NodeName]bool{}}
 	for _, n := range names {
-		d, err := disk.Open(disk.NewMemory().Options())
-		if err != nil {
-			tb.Fatal(err)
-		}
-		m.nodes[n] = &meshNode{m: m, name: n, disk: d}
+		m.nodes[n] = &meshNode{m: m, name: n}
+		m.nodes[n].emptyDisc()
 	}
 	for _, n := range names {
 		m.boot(n)
 	}
 	tb.Cleanup(m.close)
 	return m
+}
+
+func (n *meshNode) emptyDisc() {
+	n.files = disk.NewMemory()
+	d, err := disk.Open(n.files.Options())
+	if err != nil {
+		n.m.tb.Fatal(err)
+	}
+	n.disk = d
+}
+
+// wipe gives a node that does not run an empty disc.
+func (m *mesh) wipe(name kit.NodeName) {
+	n := m.nodes[name]
+	if err := n.disk.Close(); err != nil {
+		m.tb.Error(err)
+	}
+	n.emptyDisc()
 }
 
 func (m *mesh) close() {

@@ -227,7 +227,11 @@ func (s *Store) redefineSchema(was, now Storage) {
 	case was == RAM && now == Disc:
 		cs := []disk.Change{}
 		for _, name := range sortedKeys(s.tabs) {
-			cs = append(cs, disk.Change{Op: disk.SetMeta, Key: metaTable(name), Value: s.tabs[name].Def.term()})
+			d := s.tabs[name].Def
+			if st := d.storage(s.self); name != "schema" && (st == Disc || st == DiscOnly) { // a node that lost its disc
+				cs = append(cs, makeOnDisc(d, st))
+			}
+			cs = append(cs, disk.Change{Op: disk.SetMeta, Key: metaTable(name), Value: d.term()})
 		}
 		if err := s.saveNow(cs...); err != nil {
 			s.fatalLater("cannot write the schema: " + err.Error())

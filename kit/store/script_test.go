@@ -21,6 +21,9 @@ import (
 //
 //	nodes N...                          nodes with an empty disc and their links; schema N... makes one
 //	start|stop|kill|boot N              the store starts or stops; the process dies or comes up
+//	start N M...                        the store starts and asks other nodes for their schema
+//	full|room N                         the disc of a node is full; it has room again
+//	wipe N                              the disc of a node that does not run is empty
 //	cut|heal N N                        the link between two nodes
 //	create N table=T ram=a,b disc=c type=bag index=attr majority
 //	write|delete|read N T KEY [VALUE]   each in a transaction of its own; dirty-write, dirty-read likewise
@@ -95,7 +98,7 @@ func (sc *script) run(cmd string) string {
 	case "schema":
 		return result(sc.store().CreateSchema(ctx, sc.nodes(0)))
 	case "start":
-		return result(sc.store().Start(ctx, StartOptions{}))
+		return result(sc.store().Start(ctx, StartOptions{ExtraNodes: sc.nodes(1)}))
 	case "stop":
 		return result(sc.store().Stop(ctx))
 	case "kill":
@@ -104,6 +107,15 @@ func (sc *script) run(cmd string) string {
 	case "boot":
 		sc.m.boot(sc.node(0))
 		return "up"
+	case "wipe":
+		sc.m.wipe(sc.node(0))
+		return "its disc is empty"
+	case "full":
+		sc.m.nodes[sc.node(0)].files.SetRoom(0)
+		return "its disc is full"
+	case "room":
+		sc.m.nodes[sc.node(0)].files.SetRoom(-1)
+		return "its disc has room"
 	case "cut":
 		sc.m.cut(sc.node(0), sc.node(1))
 		return "cut"

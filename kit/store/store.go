@@ -75,7 +75,9 @@ type Store struct {
 	masters    map[string][]kit.NodeName
 	changed    chan struct{} // closed and replaced on every change that somebody may wait for
 	loads      map[string]*loading
-	intents    map[string]bool // tables this node is about to load from its disc
+	intents    map[string]bool  // tables this node is about to load from its disc
+	ends       sync.WaitGroup   // stops that the store itself has ordered
+	damaged    map[string]error // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
 	debug      string
 	extra      []kit.NodeName
@@ -156,7 +158,11 @@ func Open(cfg Config) (*Store, error) {
 }
 
 // Close stops the store.
-func (s *Store) Close() error { return s.Stop(context.Background()) }
+func (s *Store) Close() error {
+	err := s.Stop(context.Background())
+	s.ends.Wait()
+	return err
+}
 
 // Self is the node's name.
 func (s *Store) Self() kit.NodeName { return s.self }

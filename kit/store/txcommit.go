@@ -423,7 +423,7 @@ func (s *Store) conclude(tx lock.Tx, vt *voted, act commit.Act) {
 	if act.State == commit.Committed {
 		s.applySchema(vt.schema)
 		if err := s.finishLocal(tx, vt.ops); err != nil {
-			s.fatal("cannot write a committed transaction: " + err.Error())
+			s.breakDown("cannot write a committed transaction: " + err.Error())
 		}
 	}
 	s.part.mu.Lock()

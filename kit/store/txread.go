@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"iter"
 	"slices"
 
@@ -241,6 +242,9 @@ func (tx *Tx) byIndex(v *view, table string, value term.Term, pos int) ([]term.T
 		return a.rows, err
 	}
 	t := v.tables[table]
+	if t == nil || len(t.active) == 0 {
+		return nil, abort("no_exists", term.Atom(table))
+	}
 	if !slices.Contains(t.Index, pos) {
 		return nil, abort("no_exists", term.Atom(table), term.T(term.Atom("index"), term.L(term.Int(pos))))
 	}
@@ -277,8 +281,8 @@ func (tx *Tx) byIndex(v *view, table string, value term.Term, pos int) ([]term.T
 func indexPos(v *view, table string, attr term.Term) (int, error) {
 	t := v.tables[table]
 	if t == nil {
-		if _, isInt := attr.(term.Int); isInt {
-			return 0, abort("no_exists", term.Atom(table), term.T(term.Atom("index"), term.L(attr)))
+		if n, isInt := attr.(term.Int); isInt {
+			return int(n), nil
 		}
 		return 0, abort("no_exists", term.T(term.Atom(table), term.Atom("attributes")))
 	}
@@ -303,21 +307,47 @@ func (tx *Tx) IndexMatchObject(table string, pattern, attr term.Term, lk ...Lock
 	if !ok || len(pat) < 3 || table == "schema" {
 		return nil, abort("bad_type", term.Atom(table), pattern)
 	}
-	if kind := want(lk, ReadLock); tx.IsTransaction() && kind != ReadLock {
+	kind := want(lk, ReadLock)
+	if tx.IsTransaction() && kind != ReadLock {
 		return nil, abort("bad_type", term.Atom(table), term.Atom(kind))
 	}
 	pos, err := indexPos(v, table, attr)
 	if err != nil {
 		return nil, err
 	}
-	if pos < 2 || pos > len(pat) {
-		return nil, abort("bad_type", term.Atom(table), attr, term.Atom("_"))
-	}
-	if hasVar(pat[pos-1]) {
+	switch bound := !hasVar(pat[1]); {
+	case pos < 1 || pos > len(pat):
+		return nil, abort("bad_type", term.Atom(table), term.Int(pos))
+	case bound && !tx.IsTransaction(): // the key finds it
+		a, err := tx.dirtyAsk(v, query{kind: qMatch, tab: table, arg: pat})
+		return a.rows, err
+	case bound && pos == 2:
+		if err := tx.tableLock(table, ReadLock); err != nil {
+			return nil, err
+		}
+		rows, err := tx.seen(v.tables[table], pat[1])
+		if err != nil {
+			return nil, err
+		}
+		p, err := match.Compile(pat)
+		if err != nil {
+			return nil, abort("badarg", term.L(term.Atom(table), pattern))
+		}
+		return keep(rows, p), nil
+	case hasVar(pat[pos-1]):
 		return nil, abort("bad_type", term.Atom(table), attr, pat[pos-1])
 	}
 	rows, err := tx.byIndex(v, table, pat[pos-1], pos)
 	if err != nil {
+		var e *Error
+		if l, ok := term.Term(nil), errors.As(err, &e); ok && !tx.IsTransaction() {
+			if t, isT := e.Reason.(term.Tuple); isT && len(t) == 2 {
+				l = t[1]
+			}
+			if _, isL := l.(term.List); isL {
+				return nil, abort(string(e.kindAtom()), term.L(term.Atom(table), pattern, term.Int(pos)))
+			}
+		}
 		return nil, err
 	}
 	p, err := match.Compile(pat)
@@ -555,7 +585,7 @@ func (w *walker) unordered(q query) (term.Term, error) {
 		}
 		if inTable = has; !has {
 			at = slices.IndexFunc(wrote, func(e *wsKey) bool { return term.Equal(e.key, q.arg) }) + 1
-			if at == 0 && !sees {
+			if !sees && (at == 0 || wrote[at-1].gone()) {
 				return nil, abort("badarg", q.args())
 			}
 		}

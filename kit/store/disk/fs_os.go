@@ -92,5 +92,5 @@ func (f osFile) Write(_ string, p []byte) (int, error) { return f.File.Write(p) 
 func (f osFile) Sync(string) error                     { return syncData(f.File) }
 
 func isFull(err error) bool {
-	return errors.Is(err, ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	return errors.Is(err, ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
