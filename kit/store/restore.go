@@ -122,8 +122,10 @@ func (c *changes) restore(d *Def, how RestoreOp, id string) error {
 			}
 		}
 		at := slices.DeleteFunc(sorted(d.holders()), func(n kit.NodeName) bool { return !slices.Contains(c.v.nodes, n) })
-		if _, err := c.tx.lockAt(lock.Item{Table: d.Name}, lock.Write, orNone(at, c.s.self)); err != nil {
-			return err
+		if len(at) > 0 {
+			if _, err := c.tx.lockAt(lock.Item{Table: d.Name}, lock.Write, at); err != nil {
+				return err
+			}
 		}
 		cs := *d
 		now := c.s.clock.next()
@@ -143,7 +145,7 @@ func (c *changes) restore(d *Def, how RestoreOp, id string) error {
 
 // stageAll sends the entries of the tables to all nodes that run.
 func (c *changes) stageAll(ctx context.Context, src Source, id string, tabs []string, defs map[string]*Def, o RestoreOptions) error {
-	nodes := orNone(c.v.nodes, c.s.self)
+	nodes := c.v.nodes
 	for _, n := range nodes {
 		if err := c.s.atNode(ctx, n, "stage", term.T(term.Atom(id), term.Bool(true), term.List{})); err != nil {
 			return err
