@@ -2,7 +2,9 @@ package mnesia
 
 import (
 	"encoding/json"
+	"errors"
 	"math/big"
+	"slices"
 
 	"netsplit/kit"
 	"netsplit/kit/door"
@@ -113,6 +115,47 @@ func (c call) fold(table string, backwards bool) (json.RawMessage, error) {
 		return js(term.Int(len(rows))), nil
 	}
 	return c.terms(table, rows, nil)
+}
+
+// selectChunks answers as mnesia:select/4 and select/1 do until the end of the table: {"chunks": [[..], ..]} of an
+// ordered_set, {"all": [..]} of a table without an order.
+func (c call) selectChunks(table string) (json.RawMessage, error) {
+	bad := func(kind string, args ...term.Term) error {
+		return &store.Error{Class: store.Aborted, Reason: append(term.Tuple{term.Atom(kind)}, args...)}
+	}
+	spec, limit := c.args[1], c.args[2]
+	n, isInt := limit.(term.Int)
+	if l, isList := spec.(term.List); !isList || !isInt || table == "schema" {
+		return nil, bad("badarg", term.Atom(table), spec, limit)
+	} else if len(l) == 0 {
+		n = 1 // it matches nothing
+	}
+	storage, err := c.f.store.TableInfo(table, term.Atom("storage_type"))
+	if err != nil {
+		return nil, bad("no_exists", term.T(term.Atom(table), term.Atom("disc_copies")))
+	}
+	where := bad("badarg", term.L(storage, term.Atom(table), spec, limit))
+	if n < 1 {
+		return nil, where
+	}
+	found, err := c.tx.Select(table, spec, c.lock(3)...)
+	var e *store.Error
+	if errors.As(err, &e) && e.Class != store.Raised {
+		if t, ok := e.Reason.(term.Tuple); ok && term.Equal(t[0], term.Atom("badarg")) {
+			return nil, where
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !c.f.ordered(table) {
+		return append(append(json.RawMessage(`{"all":`), js(term.List(sorted(found)))...), '}'), nil
+	}
+	chunks := term.List{}
+	for part := range slices.Chunk(found, int(n)) {
+		chunks = append(chunks, term.List(part))
+	}
+	return append(append(json.RawMessage(`{"chunks":`), js(chunks)...), '}'), nil
 }
 
 // incr reads a record, adds to its third field and writes it back.

@@ -189,6 +189,9 @@ type dirtyWait struct {
 
 // dirtySend does the operation here and sends it to the other copies, in one order for all who do that.
 func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result term.Term, waits []dirtyWait, err error) {
+	if weights(o.row)+weight(o.key) > maxFrame {
+		return nil, nil, tooLarge()
+	}
 	if t.data != nil {
 		t.data.order.Lock()
 		defer t.data.order.Unlock()

@@ -149,7 +149,7 @@ func (c *changes) table(name string) (*tab, error) {
 }
 
 // active checks that every node with a copy and with a schema on disc has it loaded, as
-// mnesia_schema:ensure_active/1: also one that is down. Local content matters only where it runs.
+// mnesia_schema:ensure_active/1: also one that is down.
 func (c *changes) active(t *tab) error {
 	if len(t.active) == 0 {
 		return abort("no_exists", term.Atom(t.Name))
@@ -157,7 +157,7 @@ func (c *changes) active(t *tab) error {
 	disc := c.v.tables["schema"].Disc
 	var missing term.List
 	for _, n := range t.holders() {
-		if slices.Contains(disc, n) && !slices.Contains(t.active, n) && (!t.LocalContent || slices.Contains(c.v.nodes, n)) {
+		if slices.Contains(disc, n) && !slices.Contains(t.active, n) {
 			missing = append(missing, term.Atom(n))
 		}
 	}
@@ -301,6 +301,9 @@ func (s *Store) DumpTables(ctx context.Context, tabs []string) error {
 		for _, name := range tabs {
 			if c.v.tables[name] == nil {
 				return abort("no_exists", term.Atom(name))
+			}
+			if t := c.v.tables[name]; len(t.Disc)+len(t.DiscOnly) > 0 {
+				return prose(Aborted, "Only allowed on ram_copies", term.Atom(name), nodeList(sorted(slices.Concat(t.Disc, t.DiscOnly))))
 			}
 			if _, err := c.tx.lockWrite(name, nil, lock.Read); err != nil {
 				return err

@@ -186,6 +186,11 @@ func (s *Store) ChangeTableCopyType(ctx context.Context, name string, n kit.Node
 		if checkStorage(name, st) != nil {
 			return abort("bad_type", term.T(term.Atom("storage_type"), term.Atom(st)))
 		}
+		if st == RAM { // the copy on disc goes: mnesia_schema:compare_storage_type/3 calls it incompatible
+			if err := c.active(t); err != nil {
+				return err
+			}
+		}
 		d := c.next(t).place(n, st)
 		if err := checkPlaces(d); err != nil {
 			return err
