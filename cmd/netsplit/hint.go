@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +53,7 @@ func runHint(cmd *cobra.Command, args []string, reset bool) error {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s: %s\n", task.Name, task.Title)
 	for i, h := range shown {
-		fmt.Fprintf(out, "\n%d. %s\n", i+1, strings.TrimSpace(h))
+		fmt.Fprintf(out, "\n%d. %s\n", i+1, folded(h, "   "))
 	}
 	if more > 0 {
 		fmt.Fprintf(out, "\n(%d more; try first, then ask again)\n", more)
@@ -60,6 +61,27 @@ func runHint(cmd *cobra.Command, args []string, reset bool) error {
 		fmt.Fprintf(out, "\n(that was the last; the lesson is \"netsplit read %s\")\n", task.Lesson)
 	}
 	return nil
+}
+
+// folded breaks text between words into lines for a terminal; all but the first are indented.
+func folded(text, indent string) string {
+	var b strings.Builder
+	at := len(indent)
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > defaultWidth:
+			b.WriteString("\n" + indent)
+			at = len(indent)
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }
 
 // hintTask reads LAB TASK, or TASK alone in a workspace.

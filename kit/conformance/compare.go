@@ -292,6 +292,10 @@ func (c *comparer) equal(want, got any) bool {
 		return ok && slices.EqualFunc(w, g, c.equal)
 	case map[string]any:
 		if len(w) == 1 {
+			if w["checkpoint"] == "auto" { // a name that the store made up
+				_, isText := got.(string)
+				return isText
+			}
 			for k, v := range w {
 				if name, ok := v.(string); ok && (k == "pid" || k == "fun" || k == "ref" || k == "str") {
 					return c.equalSpecial(k, name, got)

@@ -29,12 +29,14 @@ func (r *run) step(s Step) (json.RawMessage, error) {
 	case "start_node":
 		return nil, r.start(kit.NodeName(s.text("node")))
 	case "wipe_disc":
-		return nil, r.w.WipeDisc(kit.NodeName(s.text("node")))
+		return nil, r.wipeDisc(kit.NodeName(s.text("node")))
 	case "settle", "sleep":
 		return nil, r.sleep(time.Duration(s.number("ms", 300)) * time.Millisecond)
 	case "comment":
 		return nil, nil
-	case "damage", "damage_shared":
+	case "damage_shared":
+		return nil, r.damageShared(s)
+	case "damage":
 		return nil, errNotYet{s.Do()}
 	case "await":
 		return r.await(s)
@@ -75,6 +77,9 @@ func (r *run) ask(s Step) (json.RawMessage, error) {
 		return nil, err
 	}
 	r.learnTables(s)
+	if err := r.giveFile(s); err != nil {
+		return nil, err
+	}
 	nodes, list := s.on()
 	if len(nodes) == 0 {
 		n, ok := r.procs[s.text("p")]
@@ -106,12 +111,17 @@ func (r *run) ask(s Step) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.takeFile(s); err != nil {
+		return nil, err
+	}
 	return out, r.after(s)
 }
 
 // translate gives the verb that does a step, and the step in that verb's fields. Some steps are shorthands.
 func (r *run) translate(s Step) (string, Step, error) {
 	switch s.Do() {
+	case "load_textfile":
+		return s.Do(), textArgument(s), nil
 	case "repeat_dirty":
 		if _, ok := r.verbs["repeat_dirty"]; !ok {
 			return "dirty", s, nil
@@ -302,9 +312,26 @@ func (r *run) bootEvents(s Step) (json.RawMessage, error) {
 		return nil, err
 	}
 	out, err := r.ask(s)
-	events, ok := okList(out)
-	if err != nil || !ok {
+	var each map[string]json.RawMessage
+	if on := s["on"]; err == nil && len(on) > 0 && on[0] == '[' && json.Unmarshal(out, &each) == nil {
+		for n, o := range each {
+			if each[n], err = onlyEvents(s, o); err != nil {
+				return nil, err
+			}
+		}
+		return json.Marshal(each)
+	}
+	if err != nil {
 		return out, err
+	}
+	return onlyEvents(s, out)
+}
+
+// onlyEvents keeps the events that a step asks for.
+func onlyEvents(s Step, out json.RawMessage) (json.RawMessage, error) {
+	events, ok := okList(out)
+	if !ok {
+		return out, nil
 	}
 	only := systemEvents
 	if raw, ok := s["only"]; ok {

@@ -42,6 +42,9 @@ func (r *run) txBegin(s Step) (json.RawMessage, error) {
 	if err := r.known(s, "tx_begin"); err != nil {
 		return nil, err
 	}
+	if _, ok := s["retries"]; ok && s["kind"] == nil {
+		s["kind"] = json.RawMessage(`"transaction"`) // what stands before it has to be said
+	}
 	args, err := r.arguments(s, "tx_begin")
 	if err != nil {
 		return nil, err

@@ -134,7 +134,7 @@ const maxOps = 100_000
 func (f *Face) transaction(ctx context.Context, req door.Request) door.Outcome {
 	retries, err := retriesOf(req, 1)
 	if err != nil {
-		return door.FromError(err)
+		return Outcome(err)
 	}
 	return f.run(ctx, store.Transaction, req.Args[0], retries)
 }
@@ -169,6 +169,10 @@ func retriesOf(req door.Request, i int) (store.TxOptions, error) {
 	if len(req.Args) <= i || term.Equal(req.Args[i], term.Atom("infinity")) {
 		return store.TxOptions{Retries: store.Infinity}, nil
 	}
-	n, err := req.Int(i)
-	return store.TxOptions{Retries: int(n)}, err
+	n, ok := req.Args[i].(term.Int)
+	if !ok || n < 0 {
+		return store.TxOptions{}, &store.Error{Class: store.Aborted,
+			Reason: term.T(term.Atom("badarg"), term.Opaque{Sort: "fun"}, term.List{}, req.Args[i], term.Atom("mnesia"))}
+	}
+	return store.TxOptions{Retries: max(1, int(n))}, nil // it runs once in any case
 }

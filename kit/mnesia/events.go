@@ -197,9 +197,11 @@ func tableEvent(e store.Event, add func(string, any)) {
 	switch {
 	case e.Kind == "schema_write" || e.Kind == "schema_delete":
 		add("table", term.Atom(e.Table))
-		if e.Detailed {
+		switch {
+		case e.What != nil: // the definition goes by its name alone
+		case e.Detailed:
 			add("detailed", term.Atom("true"))
-		} else {
+		default:
 			add("def", term.Atom("true"))
 		}
 	case e.Table == "":

@@ -22,6 +22,9 @@ type Face struct {
 	txs    []*txSession
 	subs   map[string]*store.Subscription
 	closed bool
+
+	coming    []byte // a file that is being put
+	comingFor string // its name
 }
 
 // verb is a door's verb; schema marks those that change the schema, which a transaction refuses.
@@ -34,7 +37,7 @@ type verb struct {
 func New(s *store.Store) *Face {
 	f := &Face{store: s, subs: map[string]*store.Subscription{}}
 	f.ctx, f.stop = context.WithCancel(context.Background())
-	f.verbs = f.list()
+	f.verbs = append(f.list(), f.backupVerbs()...)
 	return f
 }
 

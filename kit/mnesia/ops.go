@@ -24,6 +24,7 @@ type Op struct {
 // call is one operation being performed.
 type call struct {
 	env
+	name  *Op // what it is
 	args  []term.Term
 	depth int
 }
@@ -67,20 +68,28 @@ func (e env) op(t term.Term, depth int) (json.RawMessage, error) {
 	if e.tx == nil && !o.dirty {
 		return nil, &store.Error{Class: store.Aborted, Exit: true, Reason: term.Atom("no_transaction")}
 	}
-	return o.run(call{env: e, args: l[1:], depth: depth})
+	return o.run(call{env: e, name: o, args: l[1:], depth: depth})
 }
 
 func badOp(text string) error {
 	return &store.Error{Class: store.Failed, Reason: term.T(term.Atom("badarg"), term.Str(text))}
 }
 
-// name gives a table's name. Anything but an atom names no table, and is passed on as what it is.
+// table gives a table's name. Anything but an atom names no table.
 func (c call) table() (string, error) {
-	a, ok := c.args[0].(term.Atom)
-	if !ok {
-		return "", &store.Error{Class: store.Aborted, Exit: c.tx == nil, Reason: term.T(term.Atom("no_exists"), c.args[0])}
+	if a, ok := c.args[0].(term.Atom); ok {
+		return string(a), nil
 	}
-	return string(a), nil
+	why := term.T(term.Atom("bad_type"), c.args[0])
+	if len(c.name.Params) > 1 {
+		switch c.name.Params[1] {
+		case "record", "pattern", "spec":
+			why = append(why, c.args[1])
+		case "item":
+			why[0], why = term.Atom("no_exists"), append(why, c.args[1])
+		}
+	}
+	return "", &store.Error{Class: store.Aborted, Exit: c.tx == nil, Reason: why}
 }
 
 // lock gives the lock named by argument i, if there is one.
@@ -158,7 +167,13 @@ func sorted(ts []term.Term) []term.Term {
 func controlOps() []Op {
 	return []Op{
 		{Name: "abort", Params: []string{"reason"}, dirty: true, Doc: "Aborts the activity.",
-			run: func(c call) (json.RawMessage, error) { return nil, store.Abort(c.args[0]) }},
+			run: func(c call) (json.RawMessage, error) {
+				why := c.args[0]
+				if t, ok := why.(term.Tuple); ok && len(t) == 2 && t[0] == term.Term(term.Atom("aborted")) {
+					why = t[1] // mnesia:abort/1 says it once only
+				}
+				return nil, store.Abort(why)
+			}},
 		{Name: "raise", Params: []string{"class", "reason"}, dirty: true, Doc: "Raises an exception of class error, exit or throw.", run: raise},
 		{Name: "try", Params: []string{"op"}, dirty: true, Doc: "Performs an operation and catches whatever it raises.", run: try},
 		{Name: "sleep", Params: []string{"ms"}, dirty: true, Doc: "Waits.", run: sleep},
@@ -172,7 +187,7 @@ func controlOps() []Op {
 			run: func(c call) (json.RawMessage, error) {
 				kind, ok := kindOf(c.args[0])
 				if !ok {
-					return nil, &store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("bad_type"), c.args[0])}
+					return jsOutcome(Outcome(badType(c.args[0]))), nil
 				}
 				return c.nest(kind, c.args[1])
 			}},

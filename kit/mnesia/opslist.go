@@ -54,6 +54,9 @@ var txOps = []Op{
 		ts, err := c.tx.Select(t, c.args[1], c.lock(2)...)
 		return c.terms(t, ts, err)
 	})},
+	{Name: "select_chunks", Params: []string{"table", "spec", "limit", "lock"}, Doc: "What a match specification gives, in chunks of at most so many.", run: onTable(func(c call, t string) (json.RawMessage, error) {
+		return c.selectChunks(t)
+	})},
 	{Name: "index_read", Params: []string{"table", "value", "attr"}, Doc: "The records with a value in an indexed attribute.", run: onTable(func(c call, t string) (json.RawMessage, error) {
 		rows, err := c.tx.IndexRead(t, c.args[1], c.args[2])
 		return found(rows, err)

@@ -2,7 +2,9 @@ package mnesia
 
 import (
 	"encoding/json"
+	"errors"
 	"math/big"
+	"slices"
 
 	"netsplit/kit"
 	"netsplit/kit/door"
@@ -115,6 +117,47 @@ func (c call) fold(table string, backwards bool) (json.RawMessage, error) {
 	return c.terms(table, rows, nil)
 }
 
+// selectChunks answers as mnesia:select/4 and select/1 do until the end of the table: {"chunks": [[..], ..]} of an
+// ordered_set, {"all": [..]} of a table without an order.
+func (c call) selectChunks(table string) (json.RawMessage, error) {
+	bad := func(kind string, args ...term.Term) error {
+		return &store.Error{Class: store.Aborted, Reason: append(term.Tuple{term.Atom(kind)}, args...)}
+	}
+	spec, limit := c.args[1], c.args[2]
+	n, isInt := limit.(term.Int)
+	if l, isList := spec.(term.List); !isList || !isInt || table == "schema" {
+		return nil, bad("badarg", term.Atom(table), spec, limit)
+	} else if len(l) == 0 {
+		n = 1 // it matches nothing
+	}
+	storage, err := c.f.store.TableInfo(table, term.Atom("storage_type"))
+	if err != nil {
+		return nil, bad("no_exists", term.T(term.Atom(table), term.Atom("disc_copies")))
+	}
+	where := bad("badarg", term.L(storage, term.Atom(table), spec, limit))
+	if n < 1 {
+		return nil, where
+	}
+	found, err := c.tx.Select(table, spec, c.lock(3)...)
+	var e *store.Error
+	if errors.As(err, &e) && e.Class != store.Raised {
+		if t, ok := e.Reason.(term.Tuple); ok && term.Equal(t[0], term.Atom("badarg")) {
+			return nil, where
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !c.f.ordered(table) {
+		return append(append(json.RawMessage(`{"all":`), js(term.List(sorted(found)))...), '}'), nil
+	}
+	chunks := term.List{}
+	for part := range slices.Chunk(found, int(n)) {
+		chunks = append(chunks, term.List(part))
+	}
+	return append(append(json.RawMessage(`{"chunks":`), js(chunks)...), '}'), nil
+}
+
 // incr reads a record, adds to its third field and writes it back.
 func (c call) incr(table string, lock store.Lock) (json.RawMessage, error) {
 	rows, err := c.tx.Read(table, c.args[1], lock)
@@ -145,7 +188,7 @@ func lockItem(c call) (json.RawMessage, error) {
 	case what == "table" && len(args) == 1:
 		if t, ok := args[0].(term.Atom); ok {
 			ns, err := c.tx.LockTable(string(t), kind)
-			if kind == store.ReadLock {
+			if kind == store.ReadLock && c.tx.IsTransaction() {
 				return done(err)
 			}
 			return one(nodeList(ns), err)
@@ -163,16 +206,17 @@ func lockItem(c call) (json.RawMessage, error) {
 	return nil, &store.Error{Class: store.Aborted, Reason: term.T(term.Atom("bad_type"), c.args[0])}
 }
 
-// lockRecord answers as mnesia:lock/2: a read lock gives the records, a write lock nothing.
+// lockRecord answers as mnesia:lock/2: a read lock gives the records, a write lock the nodes.
 func (c call) lockRecord(table string, key term.Term, kind store.Lock) (json.RawMessage, error) {
 	if kind == store.ReadLock && c.tx.IsTransaction() {
 		rows, err := c.tx.Read(table, key)
 		return c.rows(table, rows, err)
 	}
-	if err := c.tx.LockRecord(table, key, kind); err != nil || kind == store.StickyLock {
+	ns, err := c.tx.LockRecord(table, key, kind)
+	if err != nil || kind == store.StickyLock {
 		return done(err)
 	}
-	return js(term.List{}), nil
+	return js(nodeList(ns)), nil
 }
 
 func itemOf(t term.Term) (string, []term.Term) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/store"
 	"netsplit/kit/term"
@@ -23,7 +24,7 @@ func Outcome(err error) door.Outcome {
 	case !errors.As(err, &e):
 		return door.FromError(err)
 	}
-	out := door.Outcome{Crash: e.Crash, At: string(e.At)}
+	out := door.Outcome{Crash: e.Crash, At: string(e.At), Hint: kit.HintOf(err)}
 	switch e.Class {
 	case store.TimedOut:
 		out.Status, out.Tables = door.Timeout, names(e.Reason)
@@ -31,7 +32,8 @@ func Outcome(err error) door.Outcome {
 	case store.Failed:
 		out.Status = door.Error
 	case store.Raised, store.Threw, store.Errored:
-		out.Status, out.Kind = door.Raised, e.Reason
+		out.Status = door.Raised
+		out.Kind, out.Args, out.Text = split(e.Reason)
 		out.Class = map[store.Class]string{store.Raised: "exit", store.Threw: "throw", store.Errored: "error"}[e.Class]
 		if e.Class == store.Errored {
 			out.Crash = false // every error has a stack; saying so tells nothing
@@ -63,6 +65,9 @@ func split(reason term.Term) (kind term.Term, args []term.Term, text string) {
 	}
 	if s, ok := chars(reason); ok {
 		return term.Atom("text"), nil, s
+	}
+	if t, ok := reason.(term.Tuple); ok && len(t) > 0 {
+		return term.Atom("other"), append([]term.Term{}, t...), ""
 	}
 	return term.Atom("other"), []term.Term{reason}, ""
 }

@@ -68,10 +68,13 @@ func (f *Face) setMasterNodes(_ context.Context, r door.Request) door.Outcome {
 func (f *Face) waitForTables(ctx context.Context, r door.Request) door.Outcome {
 	l, ok := r.Args[0].(term.List)
 	var tables []string
+	var strange term.List // never there, however long one waits
 	for _, t := range l {
-		a, isAtom := t.(term.Atom)
-		ok = ok && isAtom
-		tables = append(tables, string(a))
+		if a, isAtom := t.(term.Atom); isAtom {
+			tables = append(tables, string(a))
+			continue
+		}
+		strange = append(strange, t)
 	}
 	wait, err := waitOf(r, 1, maxWait)
 	if n, isInt := r.Args[len(r.Args)-1].(term.Int); !ok || err != nil || len(r.Args) > 1 && isInt && n < 0 {
@@ -79,6 +82,10 @@ func (f *Face) waitForTables(ctx context.Context, r door.Request) door.Outcome {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	if len(strange) > 0 && f.store.Running() {
+		<-ctx.Done()
+		return Outcome(&store.Error{Class: store.TimedOut, Reason: strange})
+	}
 	return Outcome(f.store.WaitForTables(ctx, tables))
 }
 

@@ -51,7 +51,7 @@ func (f *Face) txBegin(ctx context.Context, req door.Request) door.Outcome {
 	}
 	opts, err := retriesOf(req, 2)
 	if err != nil {
-		return door.FromError(err)
+		return Outcome(err)
 	}
 	life := f.ctx
 	session := door.SessionOf(ctx)

@@ -233,7 +233,7 @@ func (f *Face) accessMode(ctx context.Context, r door.Request) door.Outcome {
 	case term.Atom("read_write"):
 		return Outcome(f.store.ChangeTableAccessMode(ctx, t, false))
 	}
-	return Outcome(badType(term.Atom(t), r.Args[1]))
+	return Outcome(badType(term.Atom(t), term.T(term.Atom("access_mode"), r.Args[1])))
 }
 
 func (f *Face) loadOrder(ctx context.Context, r door.Request) door.Outcome {

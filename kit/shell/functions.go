@@ -326,8 +326,11 @@ func duration(v starlark.Value) (time.Duration, error) {
 		d = parsed
 	default:
 		ms, ok := starlark.AsFloat(v)
-		if !ok || ms < 0 || ms > float64(maxDelay.Milliseconds()) {
+		switch {
+		case !ok:
 			return 0, fmt.Errorf("%s is no duration: write \"50ms\", \"2s\", or milliseconds as a number", v)
+		case !(ms >= 0 && ms <= float64(maxDelay.Milliseconds())): // NaN is neither
+			return 0, fmt.Errorf("%s milliseconds are not between 0 and %v", v, maxDelay)
 		}
 		d = time.Duration(ms * float64(time.Millisecond))
 	}

@@ -67,7 +67,7 @@ var (
 )
 
 // verbs are all functions of the store, in the order of the help.
-var verbs = slices.Concat(storeVerbs, schemaVerbs, dirtyVerbs, txVerbs)
+var verbs = slices.Concat(storeVerbs, schemaVerbs, backupVerbs, dirtyVerbs, txVerbs)
 
 var storeVerbs = []verb{
 	{name: "start", do: "start_store", params: []param{{name: "config", kind: argOptions, opt: true}},
@@ -134,6 +134,34 @@ var schemaVerbs = []verb{
 	{name: "read_table_property", params: []param{pTable, {name: "key", kind: argNames}}, doc: "Reads such a tuple.", example: `a.db.read_table_property("person", "owner")`},
 	{name: "delete_table_property", params: []param{pTable, {name: "key", kind: argNames}}, schema: true,
 		doc: "Removes such a tuple.", example: `a.db.delete_table_property("person", "owner")`},
+}
+
+var (
+	pFile = param{name: "file", kind: argData}
+	pOpts = param{name: "options", kind: argOptions, opt: true}
+)
+
+var backupVerbs = []verb{
+	{name: "backup", params: []param{pFile}, names: true, doc: "Writes a backup of all tables: one consistent state, while others go on writing. The file is the node's.",
+		example: `a.db.backup("monday")`},
+	{name: "restore", params: []param{pFile, pOpts}, names: true,
+		doc:     "Puts a backup's content into the tables. Options: skip_tables, clear_tables, keep_tables, recreate_tables, default_op.",
+		example: `a.db.restore("monday", default_op="recreate_tables")`},
+	{name: "backup_contents", params: []param{pFile}, doc: "What a backup holds.", example: `a.db.backup_contents("monday")`},
+	{name: "traverse_backup", params: []param{pFile, pTable, {name: "fn", kind: argNames}, {name: "to", kind: argData}},
+		doc:     "Changes a backup's records of a table, into another backup; \"read_only\" only counts them.",
+		example: `a.db.traverse_backup("monday", "person", [{"append": 0}], "tuesday")`},
+	{name: "install_fallback", params: []param{pFile, pOpts}, names: true, doc: "From the next start on, the discs have a backup's content.",
+		example: `a.db.install_fallback("monday")`},
+	{name: "uninstall_fallback", params: []param{pOpts}, names: true, doc: "Takes the fallback away.", example: "a.db.uninstall_fallback()"},
+	{name: "activate_checkpoint", params: []param{{name: "options", kind: argOptions}}, names: true,
+		doc: "Keeps the state that tables have now. Options: name, max or min (tables), ram_overrides_dump.", example: `a.db.activate_checkpoint(name="noon", max=["person"])`},
+	{name: "deactivate_checkpoint", params: []param{{name: "name", kind: argName}}, names: true, doc: "Forgets a checkpoint.", example: `a.db.deactivate_checkpoint("noon")`},
+	{name: "backup_checkpoint", params: []param{{name: "name", kind: argName}, pFile, pOpts}, names: true, doc: "Writes the state of a checkpoint to a backup.",
+		example: `a.db.backup_checkpoint("noon", "monday")`},
+	{name: "load_textfile", params: []param{{name: "text", kind: argData}}, names: true,
+		doc: "Makes tables and fills them from the text of Mnesia's format: a term {tables, [...]}, then records.", example: `a.db.load_textfile("{tables, [{t, []}]}.\n{t, 1, 2}.\n")`},
+	{name: "dump_to_textfile", params: []param{{name: "file", kind: argData, opt: true}}, doc: "Writes the node's tables as text.", example: "a.db.dump_to_textfile()"},
 }
 
 var dirtyVerbs = []verb{

@@ -92,7 +92,12 @@ func (s *Store) callDown(ctx context.Context, n kit.NodeName, method string, arg
 		return callReply{down: true}
 	}
 	id, p := s.calls.add(n)
-	s.peers.Send(n, newFrame(fCall).num(id).str(method).term(arg).b)
+	w := newFrame(fCall).num(id).str(method).term(arg)
+	if !w.fits() {
+		s.calls.drop(id)
+		return callReply{err: tooLarge()}
+	}
+	s.peers.Send(n, w.b)
 	if s.tie(n).link != before.link {
 		s.calls.done(n, id, callReply{down: true})
 	}
@@ -145,8 +150,11 @@ func (s *Store) reply(to kit.NodeName, id uint64, v term.Term, err error) {
 		if v == nil {
 			v = term.Atom("ok")
 		}
-		s.peers.Send(to, w.num(replyValue).term(v).b)
-		return
+		if w.num(replyValue).term(v).fits() {
+			s.peers.Send(to, w.b)
+			return
+		}
+		w, err = newFrame(fReply).num(id), tooLarge()
 	}
 	s.peers.Send(to, w.num(replyError).err(err).b)
 }

@@ -32,10 +32,13 @@ func (s *Store) dirtyRead(ctx context.Context, t *tab, table string, key term.Te
 // inMemory checks that the ets kind of activity may touch a table.
 func inMemory(t *tab) error {
 	if t == nil || t.data == nil || t.own == DiscOnly {
-		return &Error{Class: Raised, Reason: term.Atom("badarg"), Crash: true}
+		return errETS
 	}
 	return nil
 }
+
+// errETS is what ets itself answers, with no Mnesia in between.
+var errETS = &Error{Class: Raised, Reason: term.Atom("badarg"), Crash: true}
 
 // dirtyAsk answers a query without a lock.
 func (tx *Tx) dirtyAsk(v *view, q query) (answer, error) {
@@ -44,7 +47,11 @@ func (tx *Tx) dirtyAsk(v *view, q query) (answer, error) {
 		if err := inMemory(t); err != nil {
 			return answer{}, err
 		}
-		return t.data.answer(q)
+		a, err := t.data.answer(q)
+		if err != nil {
+			err = errETS
+		}
+		return a, err
 	}
 	return tx.s.ask(tx.ctx(), t, q)
 }
@@ -138,6 +145,9 @@ func (s *Store) dirtyOp(ctx context.Context, o op, sync bool) (term.Term, error)
 	if t == nil {
 		s.gate.RUnlock()
 		if o.kind == opDelete || o.kind == opDeleteRow {
+			if v == nil || !v.up {
+				return nil, abort("node_not_running", node(s.self))
+			}
 			return nil, abort("no_exists", term.T(term.Atom(o.tab), term.Atom("where_to_commit")))
 		}
 		return nil, abort("no_exists", term.Atom(o.tab))
@@ -179,6 +189,9 @@ type dirtyWait struct {
 
 // dirtySend does the operation here and sends it to the other copies, in one order for all who do that.
 func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result term.Term, waits []dirtyWait, err error) {
+	if weights(o.row)+weight(o.key) > maxFrame {
+		return nil, nil, tooLarge()
+	}
 	if t.data != nil {
 		t.data.order.Lock()
 		defer t.data.order.Unlock()
@@ -257,6 +270,9 @@ func (s *Store) applyOne(t *tab, o *op, by string) term.Term {
 	}
 	if d == nil {
 		return nil
+	}
+	if s.cp.live.Load() > 0 {
+		s.retain(d, o)
 	}
 	old, result := d.apply(o)
 	if s.hub.watching.Load() == 0 {

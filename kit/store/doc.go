@@ -25,6 +25,18 @@
 // loses nothing, a power failure may lose the last moments. SyncLog returns when all is on the disc. Schema changes,
 // who was seen going down, and master nodes are on the disc when the call returns.
 //
+// # Backups
+//
+// Backup writes one state of all tables while others go on writing: a checkpoint keeps the old rows of what is changed
+// meanwhile. On each node a checkpoint has all of a transaction or nothing; a transaction that is being decided on several
+// nodes at that moment may be in the part of one and not of another, where a table is not kept on this node.
+//
+//	err = s.Backup(ctx, file)
+//	tables, err := s.Restore(ctx, func() (io.ReadCloser, error) { return os.Open(name) }, store.RestoreOptions{})
+//
+// ReadBackup gives a backup's entries, TraverseBackup changes them, InstallFallback makes a backup what all nodes begin with
+// when they start next. A file that was cut or changed is refused before anything is touched.
+//
 // # When the network parts
 //
 // Both sides go on. When the link is back nothing is merged: both report inconsistent_database, and their copies

@@ -26,8 +26,11 @@ func (s *Store) TableInfo(name string, item term.Term) (term.Term, error) {
 	s.mu.Unlock()
 	word, _ := item.(term.Atom)
 	if t == nil || !up {
-		if word == "size" || word == "memory" {
+		switch word {
+		case "size", "memory":
 			return term.Int(0), nil
+		case "master_nodes":
+			return term.List{}, nil
 		}
 		return nil, exit("no_exists", term.Atom(name), item)
 	}
@@ -58,6 +61,9 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 			return term.Int(len(s.tableNames())), true
 		}
 		if t.data == nil {
+			if t.own != Unknown {
+				return term.Atom("undefined"), true // the copy is not loaded
+			}
 			return term.Int(0), true
 		}
 		return term.Int(t.data.size()), true
@@ -97,7 +103,9 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 			l = append(l, term.Opaque{Sort: "pid"})
 		}
 		return l, true
-	case "checkpoints", "commit_work", "snmp", "frag_properties", "external_copies":
+	case "checkpoints":
+		return s.tableCheckpoints(t.Name), true
+	case "commit_work", "snmp", "frag_properties", "external_copies":
 		return term.List{}, true
 	}
 	return nil, false
@@ -191,8 +199,8 @@ var fixedItems = map[string]term.Term{
 	"dump_log_update_in_place": term.Atom("true"), "dump_log_load_regulation": term.Atom("false"),
 	"max_wait_for_decision": term.Atom("infinity"), "send_compressed": term.Int(0), "no_table_loaders": term.Int(maxLoaders),
 	"dc_dump_limit": term.Int(4), "schema_location": term.Atom("opt_disc"), "backup_module": term.Atom("mnesia_backup"),
-	"access_module": term.Atom("mnesia"), "event_module": term.Atom("mnesia_event"), "fallback_activated": term.Atom("false"),
-	"ignore_fallback_at_startup": term.Atom("false"), "checkpoints": term.List{}, "core_dir": term.Atom("false"),
+	"access_module": term.Atom("mnesia"), "event_module": term.Atom("mnesia_event"),
+	"ignore_fallback_at_startup": term.Atom("false"), "core_dir": term.Atom("false"),
 	"version": term.Str("4.21.3"), "log_version": term.Str("4.3"), "protocol_version": term.T(term.T(term.Int(8), term.Int(4)), term.Atom("undefined")),
 	"max_transfer_size": term.Int(64000),
 }
@@ -213,6 +221,12 @@ func (s *Store) SystemInfo(item term.Term) (term.Term, error) {
 		return nil, exit("badarg", item)
 	}
 	if !s.Running() && !slices.Contains(whileStopped, string(word)) {
+		switch word {
+		case "held_locks", "lock_queue":
+			return nil, exit("badarg")
+		case "master_node_tables":
+			return term.List{}, nil
+		}
 		return nil, exit("node_not_running", node(s.self))
 	}
 	if v, ok := fixedItems[string(word)]; ok {
@@ -225,6 +239,10 @@ func (s *Store) systemItem(item string) (term.Term, error) {
 	switch item {
 	case "is_running":
 		return term.Atom(s.Phase()), nil
+	case "checkpoints":
+		return names(s.Checkpoints()), nil
+	case "fallback_activated":
+		return term.Bool(s.Fallback()), nil
 	case "held_locks":
 		return lockTerms(s.HeldLocks()), nil
 	case "lock_queue":
@@ -381,7 +399,7 @@ func (s *Store) DumpLog() error {
 	use := s.useDir()
 	s.mu.Unlock()
 	if !s.Running() {
-		return exit("node_not_running", node(s.self))
+		return failed("node_not_running", node(s.self))
 	}
 	if !use {
 		return nil
@@ -391,6 +409,9 @@ func (s *Store) DumpLog() error {
 
 // SyncLog returns when everything committed so far is on the disc.
 func (s *Store) SyncLog() error {
+	if !s.Running() {
+		return failed("node_not_running", node(s.self))
+	}
 	if s.disk == nil {
 		return nil
 	}

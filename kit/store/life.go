@@ -19,6 +19,8 @@ type StartOptions struct {
 	// ExtraNodes are nodes to ask for a schema besides those that the own schema names; a node without a disc
 	// joins a cluster through them.
 	ExtraNodes []kit.NodeName
+	// IgnoreFallback leaves a fallback that is installed for a later start.
+	IgnoreFallback bool
 }
 
 // Start starts the store: it reads its schema, joins the stores that run on the nodes of the schema, and begins to load
@@ -35,7 +37,14 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 		s.mu.Unlock()
 		return nil
 	}
-	defs, err := s.readDefs()
+	var err error
+	if !opts.IgnoreFallback {
+		err = s.useFallback()
+	}
+	var defs map[string]*Def
+	if err == nil {
+		defs, err = s.readDefs()
+	}
 	if err != nil {
 		s.mu.Unlock()
 		s.fatal(err.Error())
@@ -166,6 +175,7 @@ func (s *Store) halt() {
 	s.part.mu.Lock()
 	s.part.voted = map[lock.Tx]*voted{}
 	s.part.mu.Unlock()
+	s.cp.reset()
 	s.count = counters{}
 	s.tellStatus(0)
 }
@@ -304,6 +314,7 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	}
 	s.txMu.Unlock()
 	s.loadPeerDown(n)
+	s.cp.unstageFrom(n)
 	if was {
 		s.hub.system(Event{Kind: "mnesia_down", Node: n})
 		s.startLoads()

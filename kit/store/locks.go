@@ -190,7 +190,10 @@ func (s *Store) lockedFrame(r lock.Request, ans lockAnswer, rows bool) []byte {
 	v := s.view.Load()
 	if v != nil {
 		if t := v.tables[r.Item.Table]; t != nil && t.data != nil && t.read == s.self {
-			return w.num(uint64(ans)).rows(t.data.get(r.Item.Key)).b
+			if w.num(uint64(ans)).rows(t.data.get(r.Item.Key)).fits() {
+				return w.b
+			}
+			w = newFrame(fLocked).num(r.ID)
 		}
 	}
 	return w.num(uint64(lockFailed)).num(0).b

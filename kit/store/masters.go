@@ -112,10 +112,10 @@ func (s *Store) SetMasterNodes(tab string, nodes []kit.NodeName) error {
 	}
 	for _, name := range sortedKeys(defs) {
 		d := defs[name]
-		if d.LocalContent {
-			continue // every node has rows of its own
-		}
-		holds := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool { return !slices.Contains(d.holders(), n) })
+		holds := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool {
+			// of local content every node knows only its own copy
+			return !slices.Contains(d.holders(), n) || d.LocalContent && n != s.self
+		})
 		set(name, holds)
 	}
 	return s.saveMasters(cs)

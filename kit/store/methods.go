@@ -26,6 +26,16 @@ func methods() map[string]method {
 		"schema_delete": schemaDelete,
 		"running":       serveRunning,
 		"tx_label":      serveTxLabel,
+
+		"checkpoint_make": checkpointMake,
+		"checkpoint_drop": checkpointDrop,
+		"checkpoint_read": checkpointRead,
+		"stage":           stage,
+		"stage_drop":      stageDrop,
+		"fallback_begin":  fallbackBegin,
+		"fallback_part":   fallbackPart,
+		"fallback_end":    fallbackEnd,
+		"fallback_drop":   fallbackDrop,
 	}
 }
 

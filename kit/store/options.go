@@ -65,15 +65,15 @@ func parseDef(self kit.NodeName, arg term.Term) (*Def, error) {
 	}
 	o := &options{tab: term.Atom("unknown"), list: list}
 	name := o.pick("name", nil)
+	if o.err != nil {
+		return nil, o.err
+	}
 	if name == nil {
 		return nil, abort("badarg", term.Atom("unknown"), term.Str("Missing key"), term.Atom("name"), list)
 	}
 	o.tab = name
 	d := &Def{}
-	o.readLists(d, self)
-	if o.err == nil {
-		o.checkKeys()
-	}
+	o.read(d, self)
 	if o.err == nil {
 		o.verify(d, name)
 	}
@@ -81,6 +81,17 @@ func parseDef(self kit.NodeName, arg term.Term) (*Def, error) {
 		return nil, o.err
 	}
 	return d, nil
+}
+
+// read is what mnesia_schema:list2cs/1 itself finds wrong, before it is known whether the table exists.
+func (o *options) read(d *Def, self kit.NodeName) {
+	o.readLists(d, self)
+	if o.err == nil {
+		o.checkKeys()
+	}
+	if o.err == nil {
+		o.indexNames()
+	}
 }
 
 // readLists takes the options that list2cs itself looks into.
@@ -176,6 +187,33 @@ func (o *options) checkKeys() {
 	}
 }
 
+// indexNames refuses an index on a name that is no attribute.
+func (o *options) indexNames() {
+	attrs, ok := o.pick("attributes", names([]string{"key", "val"})).(term.List)
+	for _, a := range o.pick("index", term.List{}).(term.List) {
+		switch a.(type) {
+		case term.Atom, term.Int, term.Tuple:
+		default:
+			o.fail(o.badProp("bad_type", "index", term.L(a)))
+			return
+		}
+		if a = indexAttr(a); isAtom(a) && (!ok || !slices.Contains(attrs, a)) {
+			o.fail(abort("bad_type", a))
+			return
+		}
+	}
+}
+
+// indexAttr takes the attribute out of {Attr, ordered}, the only kind of index there is.
+func indexAttr(t term.Term) term.Term {
+	if p, ok := t.(term.Tuple); ok && len(p) == 2 && (isAtom(p[0]) || isInt(p[0])) {
+		return p[0]
+	}
+	return t
+}
+
+func isInt(t term.Term) bool { _, ok := t.(term.Int); return ok }
+
 // verify fills in the definition and checks it as assert_correct_cstruct does.
 func (o *options) verify(d *Def, name term.Term) {
 	o.verifyNodes(d)
@@ -231,6 +269,13 @@ func (o *options) verifyNodes(d *Def) {
 			*c.to = nodesOf(l)
 		}
 	}
+	for _, k := range []term.Atom{"cookie", "version"} {
+		v := o.pick(k, term.Tuple{})
+		if _, ok := v.(term.Tuple); !ok {
+			o.fail(o.badProp("bad_type", string(k), v))
+			return
+		}
+	}
 	lo := o.pick("load_order", term.Int(0))
 	if n, ok := lo.(term.Int); ok {
 		d.LoadOrder = int64(n)
@@ -279,8 +324,13 @@ func (o *options) verifyAttributes(d *Def) {
 
 func (o *options) verifyIndex(d *Def) {
 	ix := o.pick("index", term.List{}).(term.List)
-	for _, a := range ix {
+	for _, item := range ix {
+		a := indexAttr(item)
 		pos, ok := d.position(a)
+		if p, isPair := item.(term.Tuple); isPair && len(p) == 2 && ok && p[1] != term.Term(term.Atom("ordered")) {
+			o.fail(o.badProp("bad_type", "index", term.L(term.T(term.Int(pos), p[1]))))
+			return
+		}
 		switch {
 		case !ok && isAtom(a):
 			o.fail(abort("bad_type", a))
@@ -315,6 +365,10 @@ func (o *options) verifyFlags(d *Def) {
 	o.must(mode == term.Term(term.Atom("read_write")) || mode == term.Term(term.Atom("read_only")), o.badProp("bad_type", "access_mode", mode))
 	d.ReadOnly = mode == term.Term(term.Atom("read_only"))
 	flag("majority", &d.Majority)
+	if v := o.pick("snmp", term.List{}); !isList(v) {
+		o.fail(o.badProp("badarg", "snmp", v))
+		return
+	}
 	d.UserProps = o.pick("user_properties", term.List{}).(term.List)
 	for _, p := range d.UserProps {
 		if t, ok := p.(term.Tuple); !ok || len(t) == 0 {

@@ -53,7 +53,7 @@ func schemaOpOf(t term.Term) (schemaOp, bool) {
 		}
 		o.rows = append(o.rows, row)
 	}
-	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear" || o.kind == "dump")
+	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear" || o.kind == "dump" || o.kind == "restore")
 }
 
 // changes is a schema transaction in the making.
@@ -133,7 +133,7 @@ func (c *changes) lockTable(name string) error {
 // lockActive locks a table wherever it is active, also one that is read only.
 func (c *changes) lockActive(t *tab) error {
 	if len(t.active) == 0 {
-		return nil
+		return abort("no_exists", term.Atom(t.Name))
 	}
 	_, err := c.tx.lockAt(lock.Item{Table: t.Name}, lock.Write, t.active)
 	return err
@@ -148,19 +148,21 @@ func (c *changes) table(name string) (*tab, error) {
 	return t, nil
 }
 
-// active checks that every running node with a copy has it loaded.
+// active checks that every node with a copy and with a schema on disc has it loaded, as
+// mnesia_schema:ensure_active/1: also one that is down.
 func (c *changes) active(t *tab) error {
 	if len(t.active) == 0 {
-		return abort("no_exists", term.T(term.Atom(t.Name), term.Atom("active_replicas")))
+		return abort("no_exists", term.Atom(t.Name))
 	}
+	disc := c.v.tables["schema"].Disc
 	var missing term.List
 	for _, n := range t.holders() {
-		if slices.Contains(c.v.nodes, n) && !slices.Contains(t.active, n) {
+		if slices.Contains(disc, n) && !slices.Contains(t.active, n) {
 			missing = append(missing, term.Atom(n))
 		}
 	}
 	if len(missing) > 0 {
-		return prose(Aborted, "All replicas on diskfull nodes are not active yet", term.Atom(t.Name), missing)
+		return abort("not_active", term.Str("All replicas on diskfull nodes are not active yet"), term.Atom(t.Name), missing)
 	}
 	return nil
 }
@@ -240,7 +242,7 @@ func existing(v *view, arg term.Term) (term.Term, bool) {
 		return nil, false
 	}
 	o.tab = a
-	o.checkKeys()
+	o.read(&Def{}, "")
 	return a, o.err == nil
 }
 
@@ -299,6 +301,9 @@ func (s *Store) DumpTables(ctx context.Context, tabs []string) error {
 		for _, name := range tabs {
 			if c.v.tables[name] == nil {
 				return abort("no_exists", term.Atom(name))
+			}
+			if t := c.v.tables[name]; len(t.Disc)+len(t.DiscOnly) > 0 {
+				return prose(Aborted, "Only allowed on ram_copies", term.Atom(name), nodeList(sorted(slices.Concat(t.Disc, t.DiscOnly))))
 			}
 			if _, err := c.tx.lockWrite(name, nil, lock.Read); err != nil {
 				return err

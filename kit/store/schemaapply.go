@@ -40,10 +40,13 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 		return []Event{{Kind: "schema_delete", Table: o.tab, By: "transaction"}}
 	case "clear":
 		if old != nil && old.data != nil {
+			s.retainAll(old)
 			old.data.clear()
 			s.logHere(old, disk.Change{Op: disk.Clear, Table: o.tab})
 		}
 		return nil
+	case "restore":
+		return s.restoreHere(o)
 	case "dump":
 		s.dumpHere(old)
 		return nil
@@ -271,6 +274,7 @@ func (s *Store) transformHere(o schemaOp) {
 	if t == nil || t.data == nil || o.rows == nil {
 		return
 	}
+	s.retainAll(t)
 	d := newData(o.def)
 	for _, r := range o.rows {
 		d.put(r)

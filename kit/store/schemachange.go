@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"netsplit/kit"
-	"netsplit/kit/store/lock"
 	"netsplit/kit/term"
 )
 
@@ -168,9 +167,9 @@ func (s *Store) MoveTableCopy(ctx context.Context, name string, from, to kit.Nod
 // ChangeTableCopyType changes how a node keeps its copy.
 func (s *Store) ChangeTableCopyType(ctx context.Context, name string, n kit.NodeName, st Storage) error {
 	return s.schemaTx(ctx, func(c *changes) error {
-		t, err := c.table(name)
-		if err != nil {
-			return err
+		t := c.v.tables[name]
+		if t == nil {
+			return abort("no_exists", term.Atom(name))
 		}
 		if err := c.lockActive(t); err != nil {
 			return err
@@ -184,8 +183,13 @@ func (s *Store) ChangeTableCopyType(ctx context.Context, name string, n kit.Node
 		case was == Unknown:
 			return abort("badarg", term.Atom(name), term.Atom("unknown"))
 		}
-		if err := checkStorage(name, st); err != nil {
-			return err
+		if checkStorage(name, st) != nil {
+			return abort("bad_type", term.T(term.Atom("storage_type"), term.Atom(st)))
+		}
+		if st == RAM { // the copy on disc goes: mnesia_schema:compare_storage_type/3 calls it incompatible
+			if err := c.active(t); err != nil {
+				return err
+			}
 		}
 		d := c.next(t).place(n, st)
 		if err := checkPlaces(d); err != nil {
@@ -270,7 +274,7 @@ func (s *Store) AddTableIndex(ctx context.Context, name string, attr term.Term) 
 			return abort("already_exists", term.Atom(name), term.Int(pos))
 		}
 		if pos < 3 || pos > t.arity() {
-			return abort("bad_type", term.Atom(name), term.T(term.Atom("index"), term.L(ixTerm(pos))))
+			return abort("bad_type", term.Atom(name), term.T(term.Atom("index"), term.L(term.Int(pos))))
 		}
 		d.Index = append(slices.Clone(t.Index), pos)
 		slices.Sort(d.Index)
@@ -298,7 +302,7 @@ func (s *Store) changeIndex(ctx context.Context, name string, attr term.Term, f 
 		if t == nil {
 			return abort("no_exists", term.Atom(name))
 		}
-		if _, err := c.tx.lockAt(lock.Item{Table: name}, lock.Write, orNone(t.active, s.self)); err != nil {
+		if err := c.lockActive(t); err != nil {
 			return err
 		}
 		pos, err := indexPos(c.v, name, attr)
@@ -315,13 +319,6 @@ func (s *Store) changeIndex(ctx context.Context, name string, attr term.Term, f 
 		c.add("define", d)
 		return nil
 	})
-}
-
-func orNone(ns []kit.NodeName, self kit.NodeName) []kit.NodeName {
-	if len(ns) == 0 {
-		return []kit.NodeName{self}
-	}
-	return ns
 }
 
 // WriteTableProperty keeps a property, a tuple whose first element is its key, with the table's definition.
@@ -351,7 +348,7 @@ func (s *Store) DeleteTableProperty(ctx context.Context, name string, key term.T
 	})
 }
 
-// ReadTableProperty gives a property. One that is not there is {no_exists, {Tab, {property, Key}}}.
+// ReadTableProperty gives a property. One that is not there is {no_exists, {Tab, user_property, Key}}.
 func (s *Store) ReadTableProperty(name string, key term.Term) (term.Term, error) {
 	if t := s.upTable(name); t != nil {
 		for _, p := range t.UserProps {
@@ -360,7 +357,7 @@ func (s *Store) ReadTableProperty(name string, key term.Term) (term.Term, error)
 			}
 		}
 	}
-	return nil, exit("no_exists", term.T(term.Atom(name), term.T(term.Atom("property"), key)))
+	return nil, exit("no_exists", term.T(term.Atom(name), term.Atom("user_property"), key))
 }
 
 // Transform describes what TransformTable changes: the attributes, perhaps the record name, and the rows by Func; a

@@ -19,6 +19,8 @@ import (
 type Config struct {
 	Peers Peers
 	Disk  *disk.Disk
+	// Files keeps backups and text dumps by name. Without it they lie beside the log on the disc.
+	Files Files
 	// Watch, if set, is told of every system event, also of those of the start, when nobody can have subscribed. It
 	// must not call the store.
 	Watch func(Event)
@@ -42,6 +44,8 @@ type Store struct {
 	self  kit.NodeName
 	peers Peers
 	disk  *disk.Disk
+	files Files
+	cp    checkpoints
 	hub   hub
 	clock clock
 	locks locks
@@ -142,7 +146,7 @@ func Open(cfg Config) (*Store, error) {
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
 		open: map[lock.Tx]*Tx{}, methods: methods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
-	s.clock.node = s.self
+	s.clock.node, s.files = s.self, cfg.Files
 	s.locks.init()
 	s.calls.init()
 	s.part.init()

@@ -203,9 +203,11 @@ func (s *Store) prepareFrame(tx lock.Tx, others []kit.NodeName, ops []op, schema
 // sync it returns when all have applied it.
 func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(kit.NodeName) []byte, apply func() error) error {
 	d := &driven{steps: make(chan commit.Step, 2*len(others)+4)}
-	ties := make([]tie, len(others))
+	ties, frames := make([]tie, len(others)), make([][]byte, len(others))
 	for i, n := range others {
-		ties[i] = s.tie(n)
+		if ties[i], frames[i] = s.tie(n), frame(n); len(frames[i]) > maxFrame {
+			return tooLarge()
+		}
 	}
 	p := &s.part
 	p.mu.Lock()
@@ -214,8 +216,8 @@ func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(k
 	p.driven[tx] = d
 	p.mu.Unlock()
 	d.tell(st)
-	for _, n := range others {
-		s.peers.Send(n, frame(n))
+	for i, n := range others {
+		s.peers.Send(n, frames[i])
 	}
 	for i, n := range others {
 		if ties[i].since == 0 || s.tie(n) != ties[i] { // it went before this commit was known to those who tell it so
@@ -293,6 +295,8 @@ func (s *Store) finishLocal(tx lock.Tx, ops []op) error {
 			changes = append(changes, change(&ops[i]))
 		}
 	}
+	s.cp.gate.RLock()
+	defer s.cp.gate.RUnlock()
 	if len(changes) > 0 {
 		if _, err := s.disk.Append(changes...); err != nil {
 			return discError(err)

@@ -38,6 +38,9 @@ func (tx *Tx) Write(table string, row term.Term, lk ...Lock) error {
 	}
 	if !tx.IsTransaction() {
 		t := v.tables[table]
+		if t == nil && tx.kind == ETS {
+			return errETS
+		}
 		if t == nil {
 			return abort("no_exists", term.Atom(table))
 		}
@@ -63,6 +66,11 @@ func (tx *Tx) Write(table string, row term.Term, lk ...Lock) error {
 func (tx *Tx) writeLock(table string, key term.Term, kind Lock) (*tab, error) {
 	if kind != WriteLock && kind != StickyLock {
 		return nil, abort("bad_type", term.Atom(table), term.Atom(kind))
+	}
+	if kind == StickyLock {
+		if t := tx.s.table(table); t == nil || t.read != tx.s.self {
+			return nil, abort("not_local", term.Atom(table)) // mnesia_locker:sticky_wlock/3
+		}
 	}
 	if _, err := tx.lockWrite(table, key, lock.Write); err != nil {
 		return nil, err
@@ -141,17 +149,24 @@ func (tx *Tx) LockTable(table string, kind Lock) ([]kit.NodeName, error) {
 	return nil, abort("bad_type", term.Atom(table), term.Atom(kind))
 }
 
-// LockRecord locks a record.
-func (tx *Tx) LockRecord(table string, key term.Term, kind Lock) error {
+// LockRecord locks a record and gives the nodes where: none for a lock that was held already, and none in a dirty
+// activity.
+func (tx *Tx) LockRecord(table string, key term.Term, kind Lock) ([]kit.NodeName, error) {
 	_, err := tx.enter()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer tx.mu.Unlock()
 	if !tx.IsTransaction() {
-		return nil
+		return nil, nil
 	}
-	return tx.recordLock(table, key, kind)
+	if kind != WriteLock {
+		return nil, tx.recordLock(table, key, kind)
+	}
+	if t := tx.s.table(table); t != nil && len(t.writers()) > 0 && tx.holds(table, key, lock.Write, t.writers()) {
+		return nil, nil
+	}
+	return tx.lockWrite(table, key, lock.Write)
 }
 
 // LockGlobal locks a name of the caller's at nodes, those of them whose stores run, and gives these.

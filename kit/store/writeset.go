@@ -149,6 +149,9 @@ func (w *writeSet) ops() []op {
 	return out
 }
 
+// gone reports whether the last thing done to the key was to delete it.
+func (e *wsKey) gone() bool { return len(e.ops) > 0 && e.ops[len(e.ops)-1].kind == opDelete }
+
 // over gives the rows of a key as the transaction sees them, from those that the table has.
 func (e *wsKey) over(typ string, rows []term.Tuple) []term.Tuple {
 	out := rows

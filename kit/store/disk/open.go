@@ -26,6 +26,7 @@ type Options struct {
 // Disk is an open disc. It is safe for concurrent use.
 type Disk struct {
 	fs     FS
+	sides  atomic.Uint64 // side files begun
 	images imager
 	wal    *wal
 	notes  []string

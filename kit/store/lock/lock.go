@@ -291,11 +291,9 @@ func same(a, b term.Term) bool {
 
 func (l *Locks) grant(r Request) {
 	it := l.make(r.Item)
-	for j, h := range it.holders {
-		if h.tx == r.Tx {
-			it.holders[j].kind = max(h.kind, r.Kind)
-			return
-		}
+	if slices.ContainsFunc(it.holders, func(h holder) bool { return h.tx == r.Tx }) {
+		it.holders = append(it.holders, holder{r.Tx, r.Kind}) // a writer keeps the read lock it had
+		return
 	}
 	waited := slices.ContainsFunc(it.waiters, func(w waiter) bool { return w.Tx == r.Tx })
 	it.holders = append(it.holders, holder{r.Tx, r.Kind})

@@ -49,6 +49,9 @@ func (c *clause) compile(t term.Term) error {
 	if !ok1 || !ok2 {
 		return badarg("guards and body are lists")
 	}
+	if len(body) == 0 {
+		return badarg("a body has at least one term")
+	}
 	s := scope{slots: map[term.Atom]int{}}
 	head, err := s.node(parts[0])
 	if err != nil {

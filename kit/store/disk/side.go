@@ -1,0 +1,85 @@
+package disk
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"netsplit/kit"
+)
+
+// Side files lie in the disc's folder beside the log and the images: backups, and the fallback. They are no part of the
+// store's content; the disc itself never reads them.
+
+const (
+	sidePrefix = "side."
+	sideSuffix = ".file"
+	maxSide    = 100 // bytes of a side file's name
+)
+
+// SideName refuses what is no plain file name: letters, digits, dot, hyphen and underscore, not beginning with a dot.
+func SideName(name string) error {
+	plain := name != "" && len(name) <= maxSide && name[0] != '.'
+	for _, c := range []byte(name) {
+		plain = plain && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._-", c) >= 0)
+	}
+	if plain {
+		return nil
+	}
+	return &kit.Error{Op: "name file", Kind: kit.Invalid, What: name, Hint: "a plain name such as monday.bup, without folders"}
+}
+
+// WriteFile makes a side file of what content writes. When it returns without an error the whole file is on the disc;
+// otherwise what was there before is still there.
+func (d *Disk) WriteFile(name string, content func(io.Writer) error) error {
+	if err := SideName(name); err != nil {
+		return err
+	}
+	const op = "write file"
+	tmp := fmt.Sprintf("%s%s.%d%s", sidePrefix, name, d.sides.Add(1), tmpSuffix) // two may write at once
+	f, err := d.fs.Append(op, tmp, true)
+	if err != nil {
+		return ioError(op, name, err)
+	}
+	w := bufio.NewWriterSize(sideWriter{f}, 1<<16)
+	err = content(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync(op)
+	}
+	err = errors.Join(err, f.Close())
+	if err != nil {
+		_ = d.fs.Remove(op, tmp) // the error that matters is err; opening the disc removes it too
+		return err
+	}
+	if err := d.fs.Rename(op, tmp, sidePrefix+name+sideSuffix); err != nil {
+		return ioError(op, name, err)
+	}
+	return d.fs.SyncDir(op)
+}
+
+type sideWriter struct{ f File }
+
+func (w sideWriter) Write(p []byte) (int, error) { return w.f.Write("write file", p) }
+
+// OpenFile reads a side file. A missing one is fs.ErrNotExist.
+func (d *Disk) OpenFile(name string) (io.ReadCloser, error) {
+	if SideName(name) != nil {
+		return nil, fs.ErrNotExist // no such file can be there
+	}
+	return d.fs.Open("read file", sidePrefix+name+sideSuffix)
+}
+
+// RemoveFile removes a side file; one that is not there is no error.
+func (d *Disk) RemoveFile(name string) error {
+	err := d.fs.Remove("remove file", sidePrefix+name+sideSuffix)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ioError("remove file", name, err)
+	}
+	return d.fs.SyncDir("remove file")
+}
