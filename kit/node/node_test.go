@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -108,7 +109,7 @@ func (b *bench) want(n kit.NodeName, want, verb string, args ...term.Term) {
 }
 
 func TestNodesFindEachOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		defer b.end()
 		b.start(Config{Node: "a"}, App{}, "b", "c")
@@ -129,7 +130,7 @@ func TestNodesFindEachOther(t *testing.T) {
 // The whole way of a partition through the layers: a replicated table, a cut, writes on both sides, the heal, and
 // the event on both sides that tells of it. Nothing is merged.
 func TestStoreThroughThePartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		defer b.end()
 		for _, n := range []kit.NodeName{"a", "b"} {
@@ -173,7 +174,7 @@ func TestStoreThroughThePartition(t *testing.T) {
 }
 
 func TestConnectAndDisconnect(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		defer b.end()
 		b.start(Config{Node: "a", Manual: true}, App{}, "b")
@@ -198,7 +199,7 @@ func TestConnectAndDisconnect(t *testing.T) {
 
 // A cut is an order to both ends; after the heal the nodes meet again by themselves.
 func TestCutAndHeal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		for _, how := range []wire.Cut{wire.Loud, wire.Silent} {
 			b := newBench(t)
 			b.start(Config{Node: "a"}, App{}, "b")
@@ -231,7 +232,7 @@ func TestCutAndHeal(t *testing.T) {
 
 // A rule that is in the configuration holds before the first connection: a restarted node stays cut off.
 func TestRulesFromTheStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		defer b.end()
 		loud := wire.Rule{Cut: wire.Loud}
@@ -244,7 +245,7 @@ func TestRulesFromTheStart(t *testing.T) {
 }
 
 func TestWrongCookie(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		defer b.end()
 		b.start(Config{Node: "a", Cookie: "one"}, App{}, "b")
@@ -257,7 +258,7 @@ func TestWrongCookie(t *testing.T) {
 }
 
 func TestProgram(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		defer b.end()
 		began := false
@@ -290,7 +291,7 @@ func TestProgram(t *testing.T) {
 
 // A program cannot take the place of what the node itself answers, nor start when its Start says no.
 func TestBadPrograms(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		nothing := func(context.Context, *Node, []term.Term) (term.Term, error) { return nil, nil }
 		for name, app := range map[string]App{
@@ -307,7 +308,7 @@ func TestBadPrograms(t *testing.T) {
 }
 
 func TestStopVerb(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		p := b.start(Config{Node: "a"}, App{})
 		b.want("a", "ok", "stop")
@@ -318,7 +319,7 @@ func TestStopVerb(t *testing.T) {
 }
 
 func TestBadArguments(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		defer b.end()
 		b.start(Config{Node: "a"}, App{}, "b")
@@ -375,7 +376,7 @@ func TestParseConfig(t *testing.T) {
 
 // On the simulator's link the node answers the door's lines and ends with the link.
 func TestSimulated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		link, host, err := simlink.Pair(simlink.Start{Node: "a", Nodes: []kit.NodeName{"a", "b"}, Cookie: "x", Boots: 1}, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -409,4 +410,12 @@ func TestSimulated(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// bubble runs a test in virtual time on one thread: with more, Go 1.26's race detector now and then crashes on the
+// timers of a bubble, whose context the threads that fire them share without a lock.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, f)
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"netsplit/kit"
@@ -21,7 +20,7 @@ import (
 // An abandoned node ends by itself; one whose door is used, or whose lab is there, does not. Looking at its
 // status is no use of it.
 func TestIdleEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t)
 		p := b.start(Config{Node: "a", IdleExit: time.Hour}, App{})
 		ctx, stop := context.WithCancelCause(t.Context())
