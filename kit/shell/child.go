@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"sync"
 	"time"
@@ -59,14 +59,15 @@ const minMemory = 64 << 20
 const memoryWatch = "netsplit: memory limit"
 
 // watchMemory ends the process when its heap is larger than limit: one huge allocation may pass the limit for a
-// moment.
+// moment. It reads a metric that stops no other goroutine: runtime.ReadMemStats would wait until the copy of a huge
+// list ends, and meanwhile the script would be at its next one.
 func watchMemory(limit int64) {
 	const every = 20 * time.Millisecond
 	go func() { // ends with the process
-		var m runtime.MemStats
+		heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 		for range time.Tick(every) {
-			runtime.ReadMemStats(&m)
-			if m.HeapAlloc > uint64(limit) {
+			metrics.Read(heap)
+			if heap[0].Value.Uint64() > uint64(limit) {
 				fmt.Fprintln(os.Stderr, memoryWatch)
 				os.Exit(2)
 			}
