@@ -524,9 +524,10 @@ var aliases = map[string]string{"property": "value"}
 // defaults are the values of fields that scenarios may leave out.
 var defaults = map[string]json.RawMessage{"opts": json.RawMessage(`{}`), "timeout": json.RawMessage(`5000`), "config": json.RawMessage(`{}`)}
 
-// argument reads a field's value. Prose and file names are text, not atoms.
+// argument reads a field's value. Prose and file names are text, not atoms; so is a number of retries that is none, which
+// the recording runner passed on as it stands in the file.
 func argument(name string, raw json.RawMessage) (term.Term, error) {
-	if name == "text" || name == "file" || name == "to" {
+	if name == "text" || name == "file" || name == "to" || name == "retries" {
 		if s := str(raw); s != "" {
 			return term.Bin(s), nil
 		}

@@ -185,6 +185,8 @@ func lockItem(c call) (json.RawMessage, error) {
 	kind := c.lock(1)[0]
 	what, args := itemOf(c.args[0])
 	switch {
+	case what == "table" && len(args) == 1 && kind == "none":
+		return js(term.List{}), nil // mnesia:lock_table/2 lets it pass
 	case what == "table" && len(args) == 1:
 		if t, ok := args[0].(term.Atom); ok {
 			ns, err := c.tx.LockTable(string(t), kind)
@@ -198,6 +200,9 @@ func lockItem(c call) (json.RawMessage, error) {
 			return c.lockRecord(string(t), args[1], kind)
 		}
 	case what == "global" && len(args) == 2:
+		if kind != store.ReadLock && kind != store.WriteLock {
+			return nil, &store.Error{Class: store.Aborted, Reason: term.T(term.Atom("bad_type"), c.args[1])}
+		}
 		if ns, ok := nodesOf(args[1]); ok {
 			locked, err := c.tx.LockGlobal(args[0], ns, kind)
 			return one(nodeList(locked), err)

@@ -9,45 +9,22 @@ import (
 )
 
 func (f *Face) startStore(ctx context.Context, r door.Request) door.Outcome {
-	var opts store.StartOptions
 	if len(r.Args) > 0 {
 		config, ok := r.Args[0].(term.Map)
 		if !ok {
 			return door.ErrorWith("badarg", r.Args[0])
 		}
 		for _, p := range config {
-			if k, _ := p.Key.(term.Atom); parameters[k] == nil || !parameters[k](p.Value) {
+			k, _ := p.Key.(term.Atom)
+			if err := f.store.Set(string(k), p.Value); err != nil {
 				return door.ErrorWith("bad_type", p.Key, p.Value)
-			}
-			if p.Key == term.Atom("extra_db_nodes") {
-				if opts.ExtraNodes, ok = nodesOf(p.Value); !ok {
-					return door.ErrorWith("badarg", p.Key)
-				}
 			}
 		}
 	}
-	return Outcome(f.store.Start(ctx, opts))
+	return Outcome(f.store.Start(ctx, store.StartOptions{}))
 }
 
-// parameters are what a start may be given, each with the check of its value.
-var parameters = map[term.Atom]func(term.Term) bool{
-	"access_module": isAtom, "auto_repair": isBool, "backup_module": isAtom, "debug": isAtom, "dir": isAny,
-	"dump_disc_copies_at_startup": isBool, "dump_log_load_regulation": isBool, "dump_log_update_in_place": isBool,
-	"event_module": isAtom, "extra_db_nodes": isList, "ignore_fallback_at_startup": isBool, "fallback_error_function": isAny,
-	"max_wait_for_decision": isAny, "schema_location": isAtom, "core_dir": isAny, "pid_sort_order": isAny,
-	"dump_log_time_threshold": isCount, "dump_log_write_threshold": isCount, "dc_dump_limit": isCount,
-	"no_table_loaders": isCount, "send_compressed": isCount, "max_transfer_size": isCount, "schema": isAny,
-}
-
-func isAny(term.Term) bool    { return true }
-func isAtom(t term.Term) bool { _, ok := t.(term.Atom); return ok }
-func isList(t term.Term) bool { _, ok := t.(term.List); return ok }
 func isBool(t term.Term) bool { a, ok := t.(term.Atom); return ok && (a == "true" || a == "false") }
-
-func isCount(t term.Term) bool {
-	n, ok := t.(term.Int)
-	return ok && n >= 0
-}
 
 // setMasterNodes takes the nodes and, when only one table is meant, the table.
 func (f *Face) setMasterNodes(_ context.Context, r door.Request) door.Outcome {
@@ -108,7 +85,7 @@ func (f *Face) systemInfo(_ context.Context, r door.Request) door.Outcome {
 func (f *Face) tableInfo(_ context.Context, r door.Request) door.Outcome {
 	t, err := tableOf(r.Args[0])
 	if err != nil {
-		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("no_exists"), r.Args[0], r.Args[1])})
+		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("bad_type"), r.Args[0])})
 	}
 	v, err := f.store.TableInfo(t, r.Args[1])
 	if r.Args[1] != term.Atom("attributes") {

@@ -121,11 +121,17 @@ func (f *Face) stopStore(ctx context.Context, _ door.Request) door.Outcome {
 }
 
 func (f *Face) changeConfig(ctx context.Context, r door.Request) door.Outcome {
+	if name, _ := r.Args[0].(term.Atom); name != "extra_db_nodes" {
+		if err := f.store.ChangeConfig(string(name), r.Args[1]); err != nil {
+			return Outcome(err)
+		}
+		return door.OKTerm(r.Args[1])
+	}
 	if !f.store.Running() {
 		return door.ErrorWith("node_not_running", term.Atom(f.store.Self()))
 	}
 	ns, ok := nodesOf(r.Args[1])
-	if !ok || !term.Equal(r.Args[0], term.Atom("extra_db_nodes")) {
+	if !ok {
 		return door.ErrorWith("badarg", r.Args[0])
 	}
 	got, err := f.store.ChangeExtraNodes(ctx, ns)

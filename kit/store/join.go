@@ -444,6 +444,9 @@ func (s *Store) ChangeExtraNodes(ctx context.Context, nodes []kit.NodeName) ([]k
 			got = append(got, n)
 		}
 	}
+	s.mu.Lock()
+	s.extra = sorted(s.extra, got)
+	s.mu.Unlock()
 	return got, nil
 }
 

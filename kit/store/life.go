@@ -17,7 +17,7 @@ import (
 // StartOptions are the parameters of a start.
 type StartOptions struct {
 	// ExtraNodes are nodes to ask for a schema besides those that the own schema names; a node without a disc
-	// joins a cluster through them.
+	// joins a cluster through them. Nil means those of the start before.
 	ExtraNodes []kit.NodeName
 	// IgnoreFallback leaves a fallback that is installed for a later start.
 	IgnoreFallback bool
@@ -37,8 +37,11 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 		s.mu.Unlock()
 		return nil
 	}
+	if opts.ExtraNodes == nil {
+		opts.ExtraNodes = s.extra
+	}
 	var err error
-	if !opts.IgnoreFallback {
+	if !opts.IgnoreFallback && s.set["ignore_fallback_at_startup"] != term.Term(term.Atom("true")) {
 		err = s.useFallback()
 	}
 	var defs map[string]*Def
@@ -117,10 +120,21 @@ func (s *Store) becomeRunning() {
 	s.phase = running
 	s.startDowns = maps.Clone(s.downs)
 	s.enter(s.self)
-	s.setTab("schema", func(t *tab) { t.active = sorted(t.active, []kit.NodeName{s.self}) })
+	s.setTab("schema", func(t *tab) {
+		t.active = sorted(t.active, []kit.NodeName{s.self})
+		t.from, t.why = s.self, loadInitial
+	})
 	s.reroute("schema")
 	s.publish()
+	s.count.commits.Add(startCommits)
+	if len(s.nodes) > 1 {
+		s.count.commits.Add(1) // the schemas were merged
+	}
+	s.count.logged.Add(startCommits)
 }
+
+// startCommits is how many transactions Mnesia's start performs on the schema.
+const startCommits = 2
 
 // Stop stops the store: open transactions are aborted, the log is brought to the disc. Stopping one that does not run
 // does nothing.

@@ -204,6 +204,7 @@ func (s *Store) loadLocal(name string) {
 	}
 	s.setTab(name, func(t *tab) {
 		t.data = d
+		t.from, t.why = s.self, t.whyLocal()
 		t.active = sorted(t.active, []kit.NodeName{s.self})
 	})
 	s.reroute(name)
@@ -213,6 +214,24 @@ func (s *Store) loadLocal(name string) {
 	for _, n := range others {
 		s.cast(n, "loaded", term.Atom(name))
 	}
+}
+
+// Reasons for loading a table, as table_info's load_reason tells them.
+const (
+	loadInitial = term.Atom("initial")
+	loadLocal   = term.Atom("local_only")
+	loadForced  = term.Atom("forced_by_user")
+)
+
+// whyLocal is the reason for loading a table from the own disc.
+func (t *tab) whyLocal() term.Term {
+	switch {
+	case t.forced:
+		return loadForced
+	case t.LocalContent, t.own == RAM:
+		return loadLocal
+	}
+	return loadInitial
 }
 
 // serveLoaded takes the news that another node has a loaded copy.

@@ -116,12 +116,16 @@ func (s *Store) schemaRun(tx *Tx, f func(c *changes) error) error {
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(v.nodes), func(n kit.NodeName) bool { return n == s.self })
-	return s.drive(tx.id, others, true, func(kit.NodeName) []byte {
+	err := s.drive(tx.id, others, true, func(kit.NodeName) []byte {
 		return s.prepareFrame(tx.id, others, nil, c.ops)
 	}, func() error {
 		s.applySchema(c.ops)
 		return nil
 	})
+	if err == nil {
+		s.count.commits.Add(1)
+	}
+	return err
 }
 
 // lockTable takes a write lock on a table at its active copies, as get_tid_ts_and_lock(Tab, write).
@@ -218,7 +222,7 @@ func (s *Store) CreateTableTerm(ctx context.Context, arg term.Term) error {
 		}
 		id := s.clock.next()
 		d.Cookie = Cookie{id.Time, id.Node}
-		d.Version = Version{Major: 2, By: d.Cookie}
+		d.Version = Version{Major: 2}
 		at := slices.DeleteFunc(sorted(d.holders()), func(n kit.NodeName) bool { return !slices.Contains(c.v.nodes, n) })
 		if len(at) > 0 {
 			if _, err := c.tx.lockAt(lock.Item{Table: d.Name}, lock.Write, at); err != nil {

@@ -81,6 +81,7 @@ type Store struct {
 	flushes    map[flushKey]*flush
 	debug      string
 	extra      []kit.NodeName
+	set        map[term.Atom]term.Term // parameters that were set; never changed, only replaced
 
 	txMu sync.Mutex
 	open map[lock.Tx]*Tx
@@ -106,7 +107,9 @@ type tab struct {
 	read    kit.NodeName   // where reads go; empty: nowhere
 	own     Storage
 	forced  bool
-	buf     *buffer // takes writes while the own copy is being loaded
+	from    kit.NodeName // where the own copy's rows came from; empty before it is loaded
+	why     term.Term    // the reason for loading it, as Mnesia names it
+	buf     *buffer      // takes writes while the own copy is being loaded
 }
 
 // targets lists the nodes that a write goes to.

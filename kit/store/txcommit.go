@@ -84,6 +84,7 @@ func (tx *Tx) Commit() error {
 		return err
 	}
 	if tx.ws.empty() {
+		tx.s.count.commits.Add(1)
 		tx.finish()
 		return nil
 	}

@@ -385,7 +385,9 @@ func youngest(ws []waiter, not Tx) (Tx, bool) {
 }
 
 // serve looks again at those who wait for an item that was released, the queue first (youngest first), then
-// those that stand aside (oldest first).
+// those that stand aside (oldest first). Behind one that must go on waiting nobody else in the queue for the same
+// item is looked at, as in mnesia_locker:try_waiters_obj/1 and try_waiters_tab/1: else readers could pass a waiting
+// writer for ever.
 func (l *Locks) serve(i Item, evs []Event) []Event {
 	t := l.tables[i.Table]
 	if t == nil {
@@ -412,10 +414,25 @@ func (l *Locks) serve(i Item, evs []Event) []Event {
 		}
 		return b.Tx.Compare(a.Tx)
 	})
+	var stuck []Item // what those of the queue that must go on waiting want
+	all := false     // nobody else of the queue is looked at
 	for _, w := range ws {
+		passed := func(i Item) bool { return i.Key != nil && w.Item.Key != nil && term.Equal(i.Key, w.Item.Key) }
+		if !w.aside && (all || slices.ContainsFunc(stuck, passed)) {
+			continue
+		}
 		evs = l.retry(w, evs)
+		if !w.aside && l.queued(w) {
+			stuck, all = append(stuck, w.Item), all || i.Key != nil || w.Item.Key == nil
+		}
 	}
 	return evs
+}
+
+// queued reports whether a request waits in a queue still.
+func (l *Locks) queued(w waiter) bool {
+	it := l.find(w.Item)
+	return it != nil && slices.ContainsFunc(it.waiters, func(x waiter) bool { return x.Tx == w.Tx && x.ID == w.ID && !x.aside })
 }
 
 // retry decides again about one waiter.
