@@ -128,6 +128,8 @@ func (r *run) translate(s Step) (string, Step, error) {
 	switch s.Do() {
 	case "load_textfile":
 		return s.Do(), textArgument(s), nil
+	case "start_store":
+		return s.Do(), withEventModule(s), nil
 	case "repeat_dirty":
 		if _, ok := r.verbs["repeat_dirty"]; !ok {
 			return "dirty", s, nil
@@ -144,6 +146,22 @@ func (r *run) translate(s Step) (string, Step, error) {
 		return "activity", Step{"kind": json.RawMessage(`"async_dirty"`), "ops": raw}, err
 	}
 	return s.Do(), s, nil
+}
+
+// withEventModule adds to the parameters of a start what the recording runner had set: its own receiver of events, which
+// system_info tells.
+func withEventModule(s Step) Step {
+	config := map[string]json.RawMessage{}
+	if raw, ok := s["config"]; ok && json.Unmarshal(raw, &config) != nil {
+		return s
+	}
+	config["event_module"] = json.RawMessage(`"conform_event"`)
+	c := Step{}
+	for k, v := range s {
+		c[k] = v
+	}
+	c["config"], _ = json.Marshal(config) // what was decoded can be encoded
+	return c
 }
 
 // learnTables notes which tables are ordered_sets; their answers have an order.

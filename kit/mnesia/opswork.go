@@ -138,7 +138,7 @@ func (c call) selectChunks(table string) (json.RawMessage, error) {
 	if n < 1 {
 		return nil, where
 	}
-	found, err := c.tx.Select(table, spec, c.lock(3)...)
+	found, err := c.tx.SelectChunks(table, spec, int(min(n, maxChunk)), c.lock(3)...)
 	var e *store.Error
 	if errors.As(err, &e) && e.Class != store.Raised {
 		if t, ok := e.Reason.(term.Tuple); ok && term.Equal(t[0], term.Atom("badarg")) {
@@ -149,14 +149,18 @@ func (c call) selectChunks(table string) (json.RawMessage, error) {
 		return nil, err
 	}
 	if !c.f.ordered(table) {
-		return append(append(json.RawMessage(`{"all":`), js(term.List(sorted(found)))...), '}'), nil
+		all := slices.Concat(found...)
+		return append(append(json.RawMessage(`{"all":`), js(term.List(sorted(all)))...), '}'), nil
 	}
 	chunks := term.List{}
-	for part := range slices.Chunk(found, int(n)) {
+	for _, part := range found {
 		chunks = append(chunks, term.List(part))
 	}
 	return append(append(json.RawMessage(`{"chunks":`), js(chunks)...), '}'), nil
 }
+
+// maxChunk bounds what is asked for at once.
+const maxChunk = 1 << 30
 
 // incr reads a record, adds to its third field and writes it back.
 func (c call) incr(table string, lock store.Lock) (json.RawMessage, error) {

@@ -192,8 +192,13 @@ func (f *Face) copied(act func(context.Context, string, kit.NodeName, store.Stor
 		}
 		n, ok := r.Args[1].(term.Atom)
 		st, ok2 := r.Args[2].(term.Atom)
-		if !ok || !ok2 {
-			return Outcome(badType(term.Atom(t), r.Args[1], r.Args[2]))
+		switch {
+		case !ok:
+			return Outcome(badType(term.Atom(t), r.Args[1]))
+		case !ok2 && r.Verb == "change_table_copy_type":
+			return Outcome(badType(term.T(term.Atom("storage_type"), r.Args[2])))
+		case !ok2:
+			return Outcome(&store.Error{Class: store.Aborted, Reason: term.T(term.Atom("badarg"), term.Atom(t), r.Args[2])})
 		}
 		return Outcome(act(ctx, t, kit.NodeName(n), store.Storage(st)))
 	}
@@ -263,13 +268,16 @@ func (f *Face) majority(ctx context.Context, r door.Request) door.Outcome {
 	case term.Atom("true"), term.Atom("false"):
 		return Outcome(f.store.ChangeTableMajority(ctx, t, r.Args[1] == term.Atom("true")))
 	}
-	return Outcome(badType(term.Atom(t), term.T(term.Atom("majority"), r.Args[1])))
+	return Outcome(&store.Error{Class: store.Errored, Reason: term.Atom("function_clause")})
 }
 
 func (f *Face) readProperty(_ context.Context, r door.Request) door.Outcome {
 	t, err := tableOf(r.Args[0])
 	if err != nil {
 		return Outcome(err)
+	}
+	if !f.store.Running() {
+		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("node_not_running"), term.Atom(f.store.Self()))})
 	}
 	return answered(f.store.ReadTableProperty(t, r.Args[1]))
 }

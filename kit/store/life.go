@@ -82,16 +82,24 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 
 // fatalText is Mnesia's message about a schema that cannot be merged.
 func fatalText(e *Error) string {
+	return "Failed to merge schema: " + mergeText(e)
+}
+
+// mergeText says why two schemas cannot be merged.
+func mergeText(e *Error) string {
 	text := term.String(e.Reason)
 	if t, ok := e.Reason.(term.Tuple); ok && len(t) == 2 {
 		what, _ := t[0].(term.Bin)
 		tab, _ := t[1].(term.Atom)
-		text = string(what) + " " + string(tab)
-		if what == badCookie {
-			text += ": ..."
+		switch {
+		case tab == "schema":
+			return string(what)
+		case what == badCookie:
+			return string(what) + " " + string(tab) + ": ..."
 		}
+		return string(what) + " " + string(tab)
 	}
-	return "Failed to merge schema: " + text
+	return text
 }
 
 // begin prepares a start. Callers hold mu.
@@ -185,6 +193,7 @@ func (s *Store) halt() {
 	s.locks.mu.Lock()
 	s.locks.table = lock.New()
 	s.locks.waiting = map[lockID]remoteWait{}
+	s.locks.stuck = map[string]bool{}
 	s.locks.mu.Unlock()
 	s.part.mu.Lock()
 	s.part.voted = map[lock.Tx]*voted{}
@@ -355,6 +364,7 @@ func (s *Store) CreateSchema(ctx context.Context, nodes []kit.NodeName) error {
 	if len(nodes) == 0 {
 		nodes = []kit.NodeName{s.self}
 	}
+	given := nodes
 	nodes = sorted(nodes)
 	for _, n := range nodes {
 		if n != s.self && !s.linked(n) {
@@ -365,11 +375,20 @@ func (s *Store) CreateSchema(ctx context.Context, nodes []kit.NodeName) error {
 	}
 	id := s.clock.next()
 	def := schemaDef(Cookie{id.Time, id.Node}, nil, nodes)
-	for _, step := range []string{"schema_check", "schema_make"} {
-		for _, n := range nodes {
-			if err := s.atNode(ctx, n, step, def.term()); err != nil {
-				return err
-			}
+	for _, n := range nodes {
+		if err := s.atNode(ctx, n, "schema_check", def.term()); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(nodes) < len(given):
+		return failed("combine_error", nodeList(given))
+	case !slices.Contains(nodes, s.self):
+		return prose(Failed, "Cannot install fallback", term.T(term.Str("No disc resident schema on local node"), nodeList(nodes)))
+	}
+	for _, n := range nodes {
+		if err := s.atNode(ctx, n, "schema_make", def.term()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ type locks struct {
 	waiting map[lockID]remoteWait // requests of other nodes that have no answer yet
 	asked   map[uint64]*lockCall  // requests of this node, here or elsewhere
 	next    uint64
+	stuck   map[string]bool // tables that a sticky lock of this node has been taken on
 }
 
 // lockID names a request of another node.
@@ -60,6 +61,7 @@ func (l *locks) init() {
 	l.table = lock.New()
 	l.waiting = map[lockID]remoteWait{}
 	l.asked = map[uint64]*lockCall{}
+	l.stuck = map[string]bool{}
 }
 
 // wholeTable is how a lock on a table is listed.

@@ -73,6 +73,12 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 			return []Event{wrote, wrote, wrote} // the indexes are taken away and made again
 		}
 		return []Event{wrote}
+	case "content":
+		if o.at == s.self && old != nil {
+			o.def = old.Def
+			s.transformHere(o)
+		}
+		return nil
 	case "define":
 		s.redefine(o.def)
 		return []Event{wrote}

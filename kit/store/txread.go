@@ -23,7 +23,9 @@ func (tx *Tx) recordLock(tab string, key term.Term, lk Lock) error {
 	case ReadLock:
 		_, err := tx.lockRead(tab, key, false)
 		return err
-	case WriteLock, StickyLock:
+	case StickyLock:
+		return tx.lockSticky(tab, key)
+	case WriteLock:
 		_, err := tx.lockWrite(tab, key, lock.Write)
 		return err
 	}
