@@ -192,6 +192,9 @@ func lockItem(c call) (json.RawMessage, error) {
 	case what == "table" && len(args) == 1 && kind == "none":
 		return js(term.List{}), nil // mnesia:lock_table/2 lets it pass
 	case what == "table" && len(args) == 1:
+		if kind == store.LoadLock {
+			kind = store.WriteLock // mnesia:lock/2 takes it as one
+		}
 		if t, ok := args[0].(term.Atom); ok {
 			ns, err := c.tx.LockTable(string(t), kind)
 			if kind == store.ReadLock && c.tx.IsTransaction() {

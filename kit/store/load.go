@@ -228,7 +228,7 @@ func (t *tab) whyLocal() term.Term {
 	switch {
 	case t.forced:
 		return loadForced
-	case t.LocalContent, t.own == RAM:
+	case t.LocalContent, len(t.holders()) == 1:
 		return loadLocal
 	}
 	return loadInitial
