@@ -191,6 +191,21 @@ func Skip(src []byte) ([]byte, error) {
 	return src[d.at:], nil
 }
 
+// Elements gives the bytes behind the head of an encoded tuple, where its elements begin, and their number. Only the head
+// is looked at.
+func Elements(src []byte) (elems []byte, n int, err error) {
+	d := decoder{src: src}
+	if len(src) > 0 && (src[0] == tagTuple || src[0] >= shortTuple && src[0] < shortAtom) {
+		n = d.skip()
+	} else {
+		d.fail(errNoTuple.Error())
+	}
+	if d.bad != "" {
+		return nil, 0, &kit.Error{Op: "read tuple", Kind: kit.Corrupt, Err: errors.New(d.bad)}
+	}
+	return src[d.at:], n, nil
+}
+
 // skip passes one term but for its elements, whose number it gives.
 func (d *decoder) skip() int {
 	if d.at >= len(d.src) {
