@@ -51,6 +51,7 @@ type Store struct {
 	locks locks
 	calls calls
 	count counters
+	born  uint64 // the clock when the store was opened
 
 	methods map[string]method // what other stores may ask
 
@@ -147,6 +148,7 @@ func Open(cfg Config) (*Store, error) {
 		open: map[lock.Tx]*Tx{}, methods: methods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
+	s.born = s.clock.next().Time
 	s.locks.init()
 	s.calls.init()
 	s.part.init()
@@ -154,6 +156,7 @@ func Open(cfg Config) (*Store, error) {
 		s.links[n] = &link{}
 	}
 	s.readMeta()
+	s.readDoubts()
 	return s, nil
 }
 

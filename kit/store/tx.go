@@ -44,6 +44,9 @@ type Tx struct {
 	restarts  int
 	restarted atomic.Bool
 	lost      lostNodes
+	// gathers says that write locks at other nodes are taken together with the commit, deferred that some are due.
+	gathers, deferred bool
+	doubt             bool // an earlier run may have been committed by nodes that went away
 }
 
 // lostNodes are the nodes that have gone while the transaction was open.
@@ -57,6 +60,10 @@ type lostNodes struct {
 type TxOptions struct {
 	Retries int
 	Label   string // a name for lists of locks
+	// Durable makes Commit return when what was written, or that it is decided, is on the disc (fdatasync) of every node
+	// with an active disc copy: it survives a power failure of all of them. Without it the log is with the operating
+	// system: it survives the death of the processes. Mnesia's own commit leaves it in the process for up to 2 s.
+	Durable bool
 }
 
 // heldLock is a lock that the transaction holds, on some nodes.
@@ -344,6 +351,33 @@ func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeNa
 	return nil, abort("no_exists", term.Atom(tab))
 }
 
+// lockToWrite takes the write lock that changing a record needs. Where this node has a copy and the transaction runs as
+// a function, only the lock here is waited for; those at the other copies are asked for together with the commit, in
+// one round trip. It is strict two-phase locking all the same: who commits holds them all.
+func (tx *Tx) lockToWrite(tab string, key term.Term) error {
+	t := tx.s.table(tab)
+	if !tx.gathers || key == nil || t == nil || t.read != tx.s.self || len(t.writers()) < 2 || t.Majority && !t.majority(t.writers()) {
+		_, err := tx.lockWrite(tab, key, lock.Write)
+		return err
+	}
+	here := []kit.NodeName{tx.s.self}
+	tx.deferred = true
+	if tx.holds(tab, key, lock.Write, here) {
+		return nil
+	}
+	tx.touch(tx.s.self)
+	rep, err := tx.await(tx.s.lockHere(tx.id, lock.Item{Table: tab, Key: key}, lock.Write, nil))
+	switch {
+	case err != nil:
+		return err
+	case rep.answer != lockGranted: // the copy here has gone
+		_, err := tx.lockWrite(tab, key, lock.Write)
+		return err
+	}
+	tx.held = append(tx.held, heldLock{tab, key, lock.Write, here})
+	return nil
+}
+
 // majority reports whether nodes are more than half of the table's copies.
 func (t *tab) majority(have []kit.NodeName) bool { return 2*len(have) > len(t.holders()) }
 
@@ -453,16 +487,10 @@ func patience(n int) time.Duration {
 func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 	s := tx.s
 	tx.dropLocks(r.from)
-	tx.ws, tx.outer = writeSet{}, nil
-	tx.restarts++
-	if tx.opts.Retries != Infinity && tx.restarts >= tx.opts.Retries {
+	if err := tx.rerun(); !errors.Is(err, ErrRestart) {
 		s.forget(&lockCall{id: r.id})
-		s.count.failures.Add(1)
-		tx.finish()
-		return &Error{Class: Aborted, Reason: term.Atom("nomore"), kind: kit.Overloaded}
+		return err
 	}
-	tx.restarted.Store(true)
-	s.count.restarts.Add(1)
 	var late <-chan time.Time
 	if tx.opts.Retries != Infinity {
 		timer := time.NewTimer(patience(tx.restarts))
@@ -513,6 +541,7 @@ func (s *Store) Activity(ctx context.Context, kind Kind, fn func(*Tx) error, opt
 		return err
 	}
 	defer tx.Close()
+	tx.gathers = tx.IsTransaction()
 	for {
 		err := fn(tx)
 		if err == nil {
@@ -523,7 +552,7 @@ func (s *Store) Activity(ctx context.Context, kind Kind, fn func(*Tx) error, opt
 			continue
 		case err != nil:
 			tx.Abort()
-			return err
+			return tx.sure(err)
 		}
 		return nil
 	}
