@@ -10,7 +10,6 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
-	"netsplit/kit/store/lock"
 	"netsplit/kit/term"
 )
 
@@ -83,9 +82,9 @@ type Store struct {
 	debug      string
 	extra      []kit.NodeName
 
-	txMu sync.Mutex
-	open map[lock.Tx]*Tx
+	open openTxs
 	part participants
+	here []kit.NodeName // this node alone
 }
 
 // counters are the figures of system_info.
@@ -145,7 +144,7 @@ func Open(cfg Config) (*Store, error) {
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
-		open: map[lock.Tx]*Tx{}, methods: methods()}
+		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
 	s.born = s.clock.next().Time
