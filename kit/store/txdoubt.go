@@ -437,12 +437,3 @@ func sortedIDs[V any](m map[commitID]V) []commitID {
 	slices.SortFunc(ids, func(a, b commitID) int { return lock.Tx(a).Compare(lock.Tx(b)) })
 	return ids
 }
-
-func sortedTxs[V any](m map[lock.Tx]V) []lock.Tx {
-	txs := make([]lock.Tx, 0, len(m))
-	for tx := range m {
-		txs = append(txs, tx)
-	}
-	slices.SortFunc(txs, lock.Tx.Compare)
-	return txs
-}
