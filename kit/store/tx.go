@@ -9,7 +9,6 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/store/lock"
-	"netsplit/kit/term"
 )
 
 // Tx is an activity that its caller drives: a transaction, or one of the dirty kinds. Begin makes it; Commit or
@@ -39,7 +38,8 @@ type Tx struct {
 
 	mu        sync.Mutex // held by the operation in progress
 	ended     bool
-	held      []heldLock
+	room      *txRoom // memory for what follows, until the end
+	held      heldLocks
 	touched   []kit.NodeName // nodes that know of this transaction
 	ws        writeSet
 	outer     []writeSet // of the enclosing transactions, when nested
@@ -68,14 +68,6 @@ type TxOptions struct {
 	Durable bool
 }
 
-// heldLock is a lock that the transaction holds, on some nodes.
-type heldLock struct {
-	tab   string
-	key   term.Term // nil: the whole table
-	kind  lock.Kind
-	nodes []kit.NodeName
-}
-
 // Begin begins an activity. Its age counts from here. It lives until Commit, Abort, Close, the end of ctx or a stop of
 // the store.
 func (s *Store) Begin(ctx context.Context, kind Kind, opts ...TxOptions) (*Tx, error) {
@@ -99,8 +91,25 @@ func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
 	if len(opts) > 0 {
 		tx.opts = opts[0]
 	}
+	if tx.IsTransaction() {
+		tx.room = rooms.Get().(*txRoom)
+		tx.touched = tx.room.touched[:0]
+		tx.held.list = tx.room.held[:0]
+		tx.ws.use(tx.room)
+	}
 	return tx
 }
+
+// txRoom is the memory that an ordinary transaction needs for what it knows. The next transaction gets it when this
+// one has ended; the Tx itself is never used again, since its maker may still have it.
+type txRoom struct {
+	touched [4]kit.NodeName
+	held    [4]heldLock
+	keys    [4]wsKey
+	ops     [4]op
+}
+
+var rooms = sync.Pool{New: func() any { return new(txRoom) }}
 
 // ctx ends with the maker's context, and when the activity is closed.
 func (tx *Tx) ctx() context.Context { return (*txContext)(tx) }
@@ -244,10 +253,21 @@ func (tx *Tx) finish() {
 // leave takes the transaction out of the list of open ones.
 func (tx *Tx) leave() {
 	tx.stop()
-	tx.ws, tx.outer, tx.held = writeSet{}, nil, nil
+	tx.ws, tx.outer, tx.held, tx.touched = writeSet{}, nil, heldLocks{}, nil
 	if tx.IsTransaction() {
 		tx.s.open.remove(tx)
 	}
+	if tx.room != nil {
+		*tx.room = txRoom{}
+		rooms.Put(tx.room)
+		tx.room = nil
+	}
+}
+
+// forgetWrites empties the transaction, which is to run again.
+func (tx *Tx) forgetWrites() {
+	tx.ws, tx.outer = writeSet{}, nil
+	tx.ws.use(tx.room)
 }
 
 // table gives a table of the running store, or nil.

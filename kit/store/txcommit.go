@@ -142,7 +142,7 @@ func (tx *Tx) lostLocks() error {
 	if len(ns) == 0 {
 		return nil
 	}
-	for _, h := range tx.held {
+	for _, h := range tx.held.list {
 		if len(h.nodes) != 1 || !slices.Contains(ns, h.nodes[0]) {
 			continue
 		}
@@ -164,7 +164,8 @@ func (tx *Tx) again() error {
 
 // rerun makes the transaction ready to run from its beginning.
 func (tx *Tx) rerun() error {
-	tx.ws, tx.outer, tx.deferred = writeSet{}, nil, false
+	tx.forgetWrites()
+	tx.deferred = false
 	tx.restarts++
 	if tx.opts.Retries != Infinity && tx.restarts >= tx.opts.Retries {
 		tx.s.count.failures.Add(1)

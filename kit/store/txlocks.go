@@ -21,31 +21,17 @@ func (tx *Tx) dropLocks(but kit.NodeName) {
 			tx.s.releaseThere(n, tx.id)
 		}
 	}
-	tx.touched = nil
+	tx.touched = tx.touched[:0]
 	if but != "" {
 		tx.touched = append(tx.touched, but)
 	}
-	tx.held = nil
+	tx.held.reset()
 }
 
 func (tx *Tx) touch(n kit.NodeName) {
 	if !slices.Contains(tx.touched, n) {
 		tx.touched = append(tx.touched, n)
 	}
-}
-
-// holds reports whether the transaction has the lock already, on these nodes at least.
-func (tx *Tx) holds(tab string, key term.Term, kind lock.Kind, nodes []kit.NodeName) bool {
-	for i := range tx.held {
-		h := &tx.held[i]
-		if h.kind < kind || h.tab != tab || h.key != nil && (key == nil || !term.Equal(h.key, key)) {
-			continue
-		}
-		if containsAll(h.nodes, nodes) {
-			return true
-		}
-	}
-	return false
 }
 
 func containsAll(have, want []kit.NodeName) bool {
@@ -73,7 +59,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		if t.read != s.self {
 			at = []kit.NodeName{t.read}
 		}
-		if tx.holds(tab, key, lock.Read, at) {
+		if tx.held.has(tab, key, lock.Read, at) {
 			if !want {
 				return nil, nil
 			}
@@ -97,7 +83,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		if rep.answer != lockGranted && rep.answer != lockRerun {
 			continue
 		}
-		tx.held = append(tx.held, heldLock{tab, key, lock.Read, at})
+		tx.held.add(heldLock{tab: tab, key: key, kind: lock.Read, nodes: at})
 		if rep.answer == lockRerun {
 			continue // it waited; the table may have moved, and the rows are still to be read
 		}
@@ -142,7 +128,7 @@ func (tx *Tx) lockToWrite(tab string, key term.Term) error {
 	}
 	here := []kit.NodeName{tx.s.self}
 	tx.deferred = true
-	if tx.holds(tab, key, lock.Write, here) {
+	if tx.held.has(tab, key, lock.Write, here) {
 		return nil
 	}
 	tx.touch(tx.s.self)
@@ -154,7 +140,7 @@ func (tx *Tx) lockToWrite(tab string, key term.Term) error {
 		_, err := tx.lockWrite(tab, key, lock.Write)
 		return err
 	}
-	tx.held = append(tx.held, heldLock{tab, key, lock.Write, here})
+	tx.held.add(heldLock{tab: tab, key: key, kind: lock.Write, nodes: here})
 	return nil
 }
 
@@ -164,7 +150,7 @@ func (t *tab) majority(have []kit.NodeName) bool { return 2*len(have) > len(t.ho
 // lockAt takes a lock at nodes, the first before the others so that two who want the same meet there. done is
 // false when a node went away or came meanwhile and the caller has to look again.
 func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bool, err error) {
-	if tx.holds(item.Table, item.Key, kind, ns) {
+	if tx.held.has(item.Table, item.Key, kind, ns) {
 		return true, nil
 	}
 	s := tx.s
@@ -206,7 +192,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 
 // keep notes a lock that was granted. It reports false when the table has more copies by now.
 func (tx *Tx) keep(item lock.Item, kind lock.Kind, ns []kit.NodeName) bool {
-	tx.held = append(tx.held, heldLock{item.Table, item.Key, kind, ns})
+	tx.held.add(heldLock{tab: item.Table, key: item.Key, kind: kind, nodes: ns})
 	if item.Table == globalTable {
 		return true
 	}
@@ -279,7 +265,7 @@ func patience(n int) time.Duration {
 
 // unused reports whether the request for a lock at a node is the first thing that the transaction does.
 func (tx *Tx) unused(at kit.NodeName) bool {
-	return len(tx.held) == 0 && tx.ws.empty() && len(tx.outer) == 0 && len(tx.touched) == 1 && tx.touched[0] == at
+	return len(tx.held.list) == 0 && tx.ws.empty() && len(tx.outer) == 0 && len(tx.touched) == 1 && tx.touched[0] == at
 }
 
 // standAside gives up all locks and writes, waits with nothing until the lock that was refused is granted, and
@@ -306,7 +292,7 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 			}
 			switch {
 			case again.answer == lockLost:
-				tx.touched = nil
+				tx.touched = tx.touched[:0]
 			case unused:
 				return nil
 			}
