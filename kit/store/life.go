@@ -175,7 +175,7 @@ func (s *Store) halt() {
 	s.part.mu.Lock()
 	s.part.voted = map[lock.Tx]*voted{}
 	s.part.mu.Unlock()
-	s.cp.reset()
+	s.cp.reset(s.disk != nil)
 	s.count = counters{}
 	s.tellStatus(0)
 }
@@ -282,6 +282,7 @@ func (s *Store) onStatus(from kit.NodeName, r *reader) {
 func (s *Store) PeerDown(n kit.NodeName) {
 	s.mu.Lock()
 	delete(s.links, n)
+	s.loseCopies(n)
 	s.mu.Unlock()
 	s.nodeDown(n)
 }

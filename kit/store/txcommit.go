@@ -298,6 +298,7 @@ func (s *Store) finishLocal(tx lock.Tx, ops []op) error {
 	s.cp.gate.RLock()
 	defer s.cp.gate.RUnlock()
 	if len(changes) > 0 {
+		s.noteSplit(v, ops...)
 		if _, err := s.disk.Append(changes...); err != nil {
 			return discError(err)
 		}
