@@ -150,13 +150,7 @@ func (s *Store) halt() {
 	cancel, tasks := s.cancel, s.tasks
 	s.mu.Unlock()
 	cancel()
-	s.txMu.Lock()
-	open := sortedTxs(s.open)
-	txs := make([]*Tx, 0, len(open))
-	for _, id := range open {
-		txs = append(txs, s.open[id])
-	}
-	s.txMu.Unlock()
+	txs := s.open.list()
 	s.giveUp()
 	for _, tx := range txs {
 		tx.Close()
@@ -307,13 +301,11 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	s.commitPeerDown(n)
 	s.lockPeerDown(n, s.inDoubt)
 	s.calls.peerDown(n)
-	s.txMu.Lock()
-	for _, tx := range s.open {
+	for _, tx := range s.open.list() {
 		tx.lost.mu.Lock()
 		tx.lost.ns = append(tx.lost.ns, n)
 		tx.lost.mu.Unlock()
 	}
-	s.txMu.Unlock()
 	s.loadPeerDown(n)
 	s.cp.unstageFrom(n)
 	if was {

@@ -329,9 +329,7 @@ func (s *Store) TxLabel(ctx context.Context, id lock.Tx) string {
 		}
 		return string(a)
 	}
-	s.txMu.Lock()
-	defer s.txMu.Unlock()
-	if tx := s.open[id]; tx != nil {
+	if tx := s.open.find(id); tx != nil {
 		return tx.opts.Label
 	}
 	return ""

@@ -11,7 +11,6 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
-	"netsplit/kit/store/lock"
 	"netsplit/kit/term"
 )
 
@@ -85,9 +84,9 @@ type Store struct {
 	extra      []kit.NodeName
 	slow       int // slow requests being served
 
-	txMu sync.Mutex
-	open map[lock.Tx]*Tx
+	open openTxs
 	part participants
+	here []kit.NodeName // this node alone
 }
 
 // counters are the figures of system_info.
@@ -147,7 +146,7 @@ func Open(cfg Config) (*Store, error) {
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
-		open: map[lock.Tx]*Tx{}, methods: methods(), slowly: slowMethods()}
+		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
 	s.locks.init()

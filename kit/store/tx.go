@@ -29,11 +29,14 @@ type Tx struct {
 	joins bool
 
 	life struct {
-		sync.Mutex
+		mu     sync.Mutex
 		ctx    context.Context // made when an operation first has to wait
 		cancel context.CancelFunc
-		closed bool
+		closed atomic.Bool
 	}
+
+	next, prev *Tx // in the list of open transactions
+	listed     bool
 
 	mu        sync.Mutex // held by the operation in progress
 	ended     bool
@@ -79,15 +82,9 @@ func (s *Store) Begin(ctx context.Context, kind Kind, opts ...TxOptions) (*Tx, e
 		return nil, err
 	}
 	tx := s.newTx(ctx, kind, opts)
-	if kind > SyncTransaction {
-		return tx, nil
-	}
-	s.txMu.Lock()
-	defer s.txMu.Unlock()
-	if len(s.open) >= MaxOpen {
+	if kind <= SyncTransaction && !s.open.add(tx) {
 		return nil, &Error{Class: Aborted, Reason: reason("system_limit", node(s.self)), kind: kit.Overloaded}
 	}
-	s.open[tx.id] = tx
 	return tx, nil
 }
 
@@ -100,13 +97,30 @@ func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
 }
 
 // ctx ends with the maker's context, and when the activity is closed.
-func (tx *Tx) ctx() context.Context {
+func (tx *Tx) ctx() context.Context { return (*txContext)(tx) }
+
+// txContext is a Tx as the context of its operations. Most of these never wait, and then it costs nothing.
+type txContext Tx
+
+func (c *txContext) Deadline() (time.Time, bool) { return c.base.Deadline() }
+func (c *txContext) Value(key any) any           { return c.base.Value(key) }
+func (c *txContext) Done() <-chan struct{}       { return (*Tx)(c).waiting().Done() }
+
+func (c *txContext) Err() error {
+	if c.life.closed.Load() {
+		return context.Canceled
+	}
+	return c.base.Err()
+}
+
+// waiting gives the context that ends an operation which waits.
+func (tx *Tx) waiting() context.Context {
 	l := &tx.life
-	l.Lock()
-	defer l.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(tx.base)
-		if l.closed {
+		if l.closed.Load() {
 			l.cancel()
 		}
 	}
@@ -116,20 +130,19 @@ func (tx *Tx) ctx() context.Context {
 // stop ends ctx.
 func (tx *Tx) stop() {
 	l := &tx.life
-	l.Lock()
-	defer l.Unlock()
-	l.closed = true
+	if l.closed.Load() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed.Store(true)
 	if l.cancel != nil {
 		l.cancel()
 	}
 }
 
 // dead reports whether the activity was closed or its maker's context has ended.
-func (tx *Tx) dead() bool {
-	tx.life.Lock()
-	defer tx.life.Unlock()
-	return tx.life.closed || tx.base.Err() != nil
-}
+func (tx *Tx) dead() bool { return tx.ctx().Err() != nil }
 
 // ID gives the transaction's name and age.
 func (tx *Tx) ID() lock.Tx { return tx.id }
@@ -227,9 +240,7 @@ func (tx *Tx) leave() {
 	tx.stop()
 	tx.ws, tx.outer, tx.held = writeSet{}, nil, nil
 	if tx.IsTransaction() {
-		tx.s.txMu.Lock()
-		delete(tx.s.open, tx.id)
-		tx.s.txMu.Unlock()
+		tx.s.open.remove(tx)
 	}
 }
 
@@ -292,7 +303,11 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		if t == nil || t.read == "" {
 			break
 		}
-		if tx.holds(tab, key, lock.Read, []kit.NodeName{t.read}) {
+		at := s.here
+		if t.read != s.self {
+			at = []kit.NodeName{t.read}
+		}
+		if tx.holds(tab, key, lock.Read, at) {
 			if !want {
 				return nil, nil
 			}
@@ -306,14 +321,20 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		} else {
 			call = tx.lockThere(t.read, item, lock.Read, want, make(chan lockReply, 2))
 		}
-		rep, err := tx.await(call)
-		if err != nil {
-			return nil, err
+		rep := lockReply{answer: lockGranted}
+		if call != nil {
+			var err error
+			if rep, err = tx.await(call); err != nil {
+				return nil, err
+			}
 		}
-		if rep.answer != lockGranted {
+		if rep.answer != lockGranted && rep.answer != lockRerun {
 			continue
 		}
-		tx.held = append(tx.held, heldLock{tab, key, lock.Read, []kit.NodeName{t.read}})
+		tx.held = append(tx.held, heldLock{tab, key, lock.Read, at})
+		if rep.answer == lockRerun {
+			continue // it waited; the table may have moved, and the rows are still to be read
+		}
 		if !want || t.read != s.self {
 			return rep.rows, nil
 		}
@@ -354,6 +375,15 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 		return true, nil
 	}
 	s := tx.s
+	if len(ns) == 1 && ns[0] == s.self {
+		tx.touch(s.self)
+		if call := s.lockHere(tx.id, item, kind, nil); call != nil {
+			if rep, err := tx.await(call); err != nil || rep.answer != lockGranted && rep.answer != lockRerun {
+				return false, err
+			}
+		}
+		return tx.keep(item, kind, ns), nil
+	}
 	ask := func(ns []kit.NodeName) (bool, error) {
 		var ch chan lockReply
 		var calls []*lockCall
@@ -369,7 +399,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 			calls = append(calls, tx.lockThere(n, item, kind, false, ch))
 		}
 		rep, err := tx.await(calls...)
-		return rep.answer == lockGranted, err
+		return rep.answer == lockGranted || rep.answer == lockRerun, err
 	}
 	ok, err := ask(ns[:1])
 	if err == nil && ok && len(ns) > 1 {
@@ -378,16 +408,22 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 	if err != nil || !ok {
 		return false, err
 	}
+	return tx.keep(item, kind, ns), nil
+}
+
+// keep notes a lock that was granted. It reports false when the table has more copies by now.
+func (tx *Tx) keep(item lock.Item, kind lock.Kind, ns []kit.NodeName) bool {
 	tx.held = append(tx.held, heldLock{item.Table, item.Key, kind, ns})
 	if item.Table == globalTable {
-		return true, nil
+		return true
 	}
-	t := s.table(item.Table)
-	return t != nil && containsAll(ns, t.writers()), nil
+	t := tx.s.table(item.Table)
+	return t != nil && containsAll(ns, t.writers())
 }
 
 // await waits until all requests are granted; a nil one was granted at once. A refusal makes the transaction stand
-// aside and run again. The reply is that of the last one, or one that was lost or failed.
+// aside and run again; one that has done nothing yet goes on from where it is, which is the same, and its reply is
+// lockRerun. The reply is that of the last one, or one that was lost or failed.
 func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
 	worst := lockReply{answer: lockGranted}
 	for _, c := range calls {
@@ -401,7 +437,7 @@ func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
 			return rep, err
 		case r.answer == lockRefused:
 			tx.s.forget(except(calls, r.id)...)
-			return r, tx.standAside(r, c.ch)
+			return lockReply{from: r.from, answer: lockRerun}, tx.standAside(r, c.ch)
 		case r.answer == lockLost || r.answer == lockFailed:
 			worst = r
 		default:
@@ -448,10 +484,16 @@ func patience(n int) time.Duration {
 	return time.Duration(500*d/(d+50)+1) * time.Millisecond
 }
 
+// unused reports whether the request for a lock at a node is the first thing that the transaction does.
+func (tx *Tx) unused(at kit.NodeName) bool {
+	return len(tx.held) == 0 && tx.ws.empty() && len(tx.outer) == 0 && len(tx.touched) == 1 && tx.touched[0] == at
+}
+
 // standAside gives up all locks and writes, waits with nothing until the lock that was refused is granted, and
-// answers ErrRestart.
+// answers ErrRestart unless there was nothing to give up.
 func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 	s := tx.s
+	unused := tx.unused(r.from)
 	tx.dropLocks(r.from)
 	tx.ws, tx.outer = writeSet{}, nil
 	tx.restarts++
@@ -475,8 +517,11 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 			if again.id != r.id {
 				continue // the answer to a request that was given up
 			}
-			if again.answer == lockLost {
+			switch {
+			case again.answer == lockLost:
 				tx.touched = nil
+			case unused:
+				return nil
 			}
 			return ErrRestart
 		case <-late:
