@@ -40,7 +40,8 @@ type Tx struct {
 
 	mu        sync.Mutex // held by the operation in progress
 	ended     bool
-	held      []heldLock
+	room      *txRoom // memory for what follows, until the end
+	held      heldLocks
 	touched   []kit.NodeName // nodes that know of this transaction
 	ws        writeSet
 	outer     []writeSet // of the enclosing transactions, when nested
@@ -60,14 +61,6 @@ type lostNodes struct {
 type TxOptions struct {
 	Retries int
 	Label   string // a name for lists of locks
-}
-
-// heldLock is a lock that the transaction holds, on some nodes.
-type heldLock struct {
-	tab   string
-	key   term.Term // nil: the whole table
-	kind  lock.Kind
-	nodes []kit.NodeName
 }
 
 // Begin begins an activity. Its age counts from here. It lives until Commit, Abort, Close, the end of ctx or a stop of
@@ -93,8 +86,25 @@ func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
 	if len(opts) > 0 {
 		tx.opts = opts[0]
 	}
+	if tx.IsTransaction() {
+		tx.room = rooms.Get().(*txRoom)
+		tx.touched = tx.room.touched[:0]
+		tx.held.list = tx.room.held[:0]
+		tx.ws.use(tx.room)
+	}
 	return tx
 }
+
+// txRoom is the memory that an ordinary transaction needs for what it knows. The next transaction gets it when this
+// one has ended; the Tx itself is never used again, since its maker may still have it.
+type txRoom struct {
+	touched [4]kit.NodeName
+	held    [4]heldLock
+	keys    [4]wsKey
+	ops     [4]op
+}
+
+var rooms = sync.Pool{New: func() any { return new(txRoom) }}
 
 // ctx ends with the maker's context, and when the activity is closed.
 func (tx *Tx) ctx() context.Context { return (*txContext)(tx) }
@@ -238,10 +248,21 @@ func (tx *Tx) finish() {
 // leave takes the transaction out of the list of open ones.
 func (tx *Tx) leave() {
 	tx.stop()
-	tx.ws, tx.outer, tx.held = writeSet{}, nil, nil
+	tx.ws, tx.outer, tx.held, tx.touched = writeSet{}, nil, heldLocks{}, nil
 	if tx.IsTransaction() {
 		tx.s.open.remove(tx)
 	}
+	if tx.room != nil {
+		*tx.room = txRoom{}
+		rooms.Put(tx.room)
+		tx.room = nil
+	}
+}
+
+// forgetWrites empties the transaction, which is to run again.
+func (tx *Tx) forgetWrites() {
+	tx.ws, tx.outer = writeSet{}, nil
+	tx.ws.use(tx.room)
 }
 
 // dropLocks releases the transaction's locks at every node but one.
@@ -255,31 +276,17 @@ func (tx *Tx) dropLocks(but kit.NodeName) {
 			tx.s.releaseThere(n, tx.id)
 		}
 	}
-	tx.touched = nil
+	tx.touched = tx.touched[:0]
 	if but != "" {
 		tx.touched = append(tx.touched, but)
 	}
-	tx.held = nil
+	tx.held.reset()
 }
 
 func (tx *Tx) touch(n kit.NodeName) {
 	if !slices.Contains(tx.touched, n) {
 		tx.touched = append(tx.touched, n)
 	}
-}
-
-// holds reports whether the transaction has the lock already, on these nodes at least.
-func (tx *Tx) holds(tab string, key term.Term, kind lock.Kind, nodes []kit.NodeName) bool {
-	for i := range tx.held {
-		h := &tx.held[i]
-		if h.kind < kind || h.tab != tab || h.key != nil && (key == nil || !term.Equal(h.key, key)) {
-			continue
-		}
-		if containsAll(h.nodes, nodes) {
-			return true
-		}
-	}
-	return false
 }
 
 func containsAll(have, want []kit.NodeName) bool {
@@ -307,7 +314,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		if t.read != s.self {
 			at = []kit.NodeName{t.read}
 		}
-		if tx.holds(tab, key, lock.Read, at) {
+		if tx.held.has(tab, key, lock.Read, at) {
 			if !want {
 				return nil, nil
 			}
@@ -331,7 +338,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		if rep.answer != lockGranted && rep.answer != lockRerun {
 			continue
 		}
-		tx.held = append(tx.held, heldLock{tab, key, lock.Read, at})
+		tx.held.add(heldLock{tab: tab, key: key, kind: lock.Read, nodes: at})
 		if rep.answer == lockRerun {
 			continue // it waited; the table may have moved, and the rows are still to be read
 		}
@@ -371,7 +378,7 @@ func (t *tab) majority(have []kit.NodeName) bool { return 2*len(have) > len(t.ho
 // lockAt takes a lock at nodes, the first before the others so that two who want the same meet there. done is
 // false when a node went away or came meanwhile and the caller has to look again.
 func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bool, err error) {
-	if tx.holds(item.Table, item.Key, kind, ns) {
+	if tx.held.has(item.Table, item.Key, kind, ns) {
 		return true, nil
 	}
 	s := tx.s
@@ -413,7 +420,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 
 // keep notes a lock that was granted. It reports false when the table has more copies by now.
 func (tx *Tx) keep(item lock.Item, kind lock.Kind, ns []kit.NodeName) bool {
-	tx.held = append(tx.held, heldLock{item.Table, item.Key, kind, ns})
+	tx.held.add(heldLock{tab: item.Table, key: item.Key, kind: kind, nodes: ns})
 	if item.Table == globalTable {
 		return true
 	}
@@ -486,7 +493,7 @@ func patience(n int) time.Duration {
 
 // unused reports whether the request for a lock at a node is the first thing that the transaction does.
 func (tx *Tx) unused(at kit.NodeName) bool {
-	return len(tx.held) == 0 && tx.ws.empty() && len(tx.outer) == 0 && len(tx.touched) == 1 && tx.touched[0] == at
+	return len(tx.held.list) == 0 && tx.ws.empty() && len(tx.outer) == 0 && len(tx.touched) == 1 && tx.touched[0] == at
 }
 
 // standAside gives up all locks and writes, waits with nothing until the lock that was refused is granted, and
@@ -495,7 +502,7 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 	s := tx.s
 	unused := tx.unused(r.from)
 	tx.dropLocks(r.from)
-	tx.ws, tx.outer = writeSet{}, nil
+	tx.forgetWrites()
 	tx.restarts++
 	if tx.opts.Retries != Infinity && tx.restarts >= tx.opts.Retries {
 		s.forget(&lockCall{id: r.id})
@@ -519,7 +526,7 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 			}
 			switch {
 			case again.answer == lockLost:
-				tx.touched = nil
+				tx.touched = tx.touched[:0]
 			case unused:
 				return nil
 			}

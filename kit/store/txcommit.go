@@ -106,7 +106,7 @@ func (tx *Tx) lostLocks() error {
 	if len(ns) == 0 {
 		return nil
 	}
-	for _, h := range tx.held {
+	for _, h := range tx.held.list {
 		if len(h.nodes) != 1 || !slices.Contains(ns, h.nodes[0]) {
 			continue
 		}
@@ -115,7 +115,7 @@ func (tx *Tx) lostLocks() error {
 			tx.lost.ns = nil
 			tx.lost.mu.Unlock()
 			tx.dropLocks("")
-			tx.ws = writeSet{}
+			tx.forgetWrites()
 			tx.restarts++
 			tx.restarted.Store(true)
 			tx.s.count.restarts.Add(1)
