@@ -124,6 +124,10 @@ func (s *Store) onCall(from kit.NodeName, r *reader, answer bool) {
 	if r.err != nil {
 		return
 	}
+	if f := s.slowly[name]; f != nil && answer {
+		s.serveLater(from, id, f, arg)
+		return
+	}
 	f, ok := s.methods[name]
 	var v term.Term = term.Atom("ok")
 	var err error

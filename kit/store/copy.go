@@ -144,6 +144,7 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 		}
 		if err == nil {
 			err = s.endCopy(name, l)
+			s.splitCopied(name, l.from)
 		}
 		if err != nil {
 			return err

@@ -172,7 +172,7 @@ func (s *Store) halt() {
 	s.part.voted = map[commitID]*voted{}
 	s.part.mu.Unlock()
 	s.readDoubts()
-	s.cp.reset()
+	s.cp.reset(s.disk != nil)
 	s.count = counters{}
 	s.tellStatus(0)
 }
@@ -289,6 +289,7 @@ func (s *Store) onStatus(from kit.NodeName, r *reader) {
 func (s *Store) PeerDown(n kit.NodeName) {
 	s.mu.Lock()
 	delete(s.links, n)
+	s.loseCopies(n)
 	s.mu.Unlock()
 	s.nodeDown(n)
 }

@@ -475,6 +475,7 @@ func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Chan
 	s.cp.gate.RLock()
 	defer s.cp.gate.RUnlock()
 	if len(changes) > 0 {
+		s.noteSplit(v, ops...)
 		lsn, err := s.disk.Append(changes...)
 		if err == nil && durable {
 			err = s.disk.Sync(lsn)
