@@ -298,7 +298,7 @@ func (w *storeWork) measure(cmd *cobra.Command, rows []storeRow) ([]figure, erro
 
 // row takes the samples of one row, after a short one that does not count.
 func (w *storeWork) row(ctx context.Context, name string, r storeRow) ([]figure, error) {
-	var rate, p50, p99 []float64
+	var rate, p50, p99, cpu []float64
 	for i := range w.bench.runs + 1 {
 		length, profile := w.bench.length, ""
 		switch {
@@ -320,12 +320,14 @@ func (w *storeWork) row(ctx context.Context, name string, r storeRow) ([]figure,
 			rate = append(rate, s.Rate())
 		}
 		p50, p99 = append(p50, float64(s.P50)/1e3), append(p99, float64(s.P99)/1e3)
+		cpu = append(cpu, float64(s.CPU)/1e3/float64(max(s.Count, 1)))
 	}
 	unit := "ops/s"
 	if r.micros {
 		unit = "us"
 	}
-	return []figure{figureOf(name, unit, rate), figureOf(name+", p50", "us", p50), figureOf(name+", p99", "us", p99)}, nil
+	return []figure{figureOf(name, unit, rate), figureOf(name+", p50", "us", p50), figureOf(name+", p99", "us", p99),
+		figureOf(name+", cpu", "us", cpu)}, nil
 }
 
 func figureOf(name, unit string, samples []float64) figure {

@@ -147,7 +147,7 @@ func (m *meter) row(ctx context.Context, s *store.Store, op string) (Sample, err
 		return Sample{}, err
 	}
 	var times histogram
-	begun := time.Now()
+	begun, cpu := time.Now(), cpuTime()
 	last := begun
 	for x := meterTimes; x > 0; x-- {
 		if err := w.do(ctx, s, func(h hand) error { return what(h, x) }); err != nil {
@@ -157,7 +157,7 @@ func (m *meter) row(ctx context.Context, s *store.Store, op string) (Sample, err
 		times.add(now.Sub(last))
 		last = now
 	}
-	return Sample{Count: meterTimes, Took: last.Sub(begun), P50: times.quantile(0.5), P99: times.quantile(0.99)}, nil
+	return Sample{Count: meterTimes, Took: last.Sub(begun), CPU: cpuTime() - cpu, P50: times.quantile(0.5), P99: times.quantile(0.99)}, nil
 }
 
 // sums count the persons, and add up the partners of those who have one: a pair's add up to 0.
