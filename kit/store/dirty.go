@@ -233,6 +233,7 @@ func (s *Store) applyLogged(t *tab, o *op, by string) (term.Term, error) {
 		if o.kind == opCounter {
 			logged = op{kind: opWrite, tab: o.tab, row: counted(o, t.data.get(o.key))}
 		}
+		s.noteOne(t.data, o)
 		if _, err := s.disk.Append(change(&logged)); err != nil {
 			return nil, discError(err)
 		}
