@@ -17,7 +17,7 @@ type mesh struct {
 	nodes map[kit.NodeName]*meshNode
 	cuts  map[[2]kit.NodeName]bool
 	lost  map[[2]kit.NodeName]map[frameKind]bool // frames that vanish on a link that stays up
-	sent  int // bytes
+	sent  int                                    // bytes
 }
 
 // meshNode is one node: its disc outlives the store.
