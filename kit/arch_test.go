@@ -31,6 +31,7 @@ var may = map[string]string{
 	"kit/store/lock":     "kit/term",
 	"kit/store/commit":   "kit/term",
 	"kit/store/disk":     "kit/term kit/simlink",
+	"kit/store/split":    "kit/term",
 	"kit/store":          "kit/term kit/store/...",
 	"kit/mnesia":         "kit/term kit/door kit/store kit/store/...",
 	"kit/node":           "kit/term kit/door kit/wire kit/peer kit/store kit/store/disk kit/mnesia kit/simlink",
@@ -69,7 +70,7 @@ var doors = map[string]string{
 	"github.com/alecthomas/chroma":      "kit/lesson site",
 	"github.com/spf13/cobra":            "cmd/netsplit",
 	"go.yaml.in/yaml":                   "kit/lab kit/lesson",
-	"github.com/tidwall/btree":          "kit/store",
+	"github.com/tidwall/btree":          "kit/store kit/store/disk",
 	"github.com/rogpeppe/go-internal":   "",
 	"github.com/cockroachdb/datadriven": "",
 }

@@ -120,11 +120,16 @@ func (a Access) Dirty() bool { return a.Tx == "" }
 // Accesses takes the store operations out of the requests, in the order in which the requests began. An
 // interactive transaction that restarted counts from its last restart, and takes the certainty of its end.
 func (h *History) Accesses() []Access {
-	b := accessBook{open: map[txKey]*openTx{}}
+	b := h.accessBook()
+	return b.settle()
+}
+
+func (h *History) accessBook() *accessBook {
+	b := &accessBook{open: map[txKey]*openTx{}, gone: map[int]bool{}, ended: map[string]time.Duration{}}
 	for _, o := range h.Ops {
 		b.add(o)
 	}
-	return b.settle()
+	return b
 }
 
 type txKey struct {
@@ -145,6 +150,9 @@ type accessBook struct {
 	all  []Access
 	gone map[int]bool // accesses of tries that were restarted
 	open map[txKey]*openTx
+	// tries are the accesses of tries that were restarted, try by try.
+	tries [][]int
+	ended map[string]time.Duration // when the answer to the end of an interactive transaction came
 }
 
 func (b *accessBook) add(o Op) {
@@ -193,6 +201,7 @@ func (b *accessBook) addInteractive(o Op) {
 		tx.lost = append(tx.lost, o.ID)
 		return
 	case door.Ended: // it ended instead of answering
+		b.ended[tx.name] = o.End
 		b.end(key, tx, endedAs(o.Outcome))
 		return
 	}
@@ -209,6 +218,7 @@ func (b *accessBook) addInteractive(o Op) {
 			a.Result, a.End = value(o.Outcome.Value), o.End
 		}
 	case "tx_commit":
+		b.ended[tx.name] = o.End
 		b.end(key, tx, o.certainty())
 	case "tx_abort", "tx_kill":
 		b.end(key, tx, No)
@@ -262,16 +272,14 @@ func locks(kind term.Term) bool {
 
 // forget strikes out what a transaction did from its n-th operation on.
 func (b *accessBook) forget(tx *openTx, n int) {
-	if b.gone == nil {
-		b.gone = map[int]bool{}
-	}
 	for _, i := range tx.at[n:] {
 		b.gone[i] = true
 	}
-	tx.at = tx.at[:n]
 	if n == 0 {
+		b.tries = append(b.tries, slices.Clone(tx.at))
 		tx.nested = nil
 	}
+	tx.at = tx.at[:n]
 }
 
 func (b *accessBook) settle() []Access {

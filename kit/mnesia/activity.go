@@ -132,11 +132,11 @@ func listOf(t term.Term) (term.List, bool) {
 const maxOps = 100_000
 
 func (f *Face) transaction(ctx context.Context, req door.Request) door.Outcome {
-	retries, err := retriesOf(req, 1)
+	opts, err := txOptionsOf(req, 1)
 	if err != nil {
 		return Outcome(err)
 	}
-	return f.run(ctx, store.Transaction, req.Args[0], retries)
+	return f.run(ctx, store.Transaction, req.Args[0], opts)
 }
 
 func (f *Face) activityVerb(ctx context.Context, req door.Request) door.Outcome {
@@ -177,12 +177,16 @@ func kindOf(t term.Term) (store.Kind, bool) {
 	return store.KindNamed(string(a))
 }
 
-// retriesOf reads how often a transaction may run; an absent argument and the atom infinity are no limit.
-func retriesOf(req door.Request, i int) (store.TxOptions, error) {
-	if len(req.Args) <= i {
-		return store.TxOptions{Retries: store.Infinity}, nil
+// txOptionsOf reads how often a transaction may run, and whether its commit waits for the discs. Absent arguments and the
+// atom infinity are no limit.
+func txOptionsOf(req door.Request, i int) (store.TxOptions, error) {
+	opts := store.TxOptions{Retries: store.Infinity}
+	var err error
+	if len(req.Args) > i {
+		opts, err = retriesIn(req.Args[i])
 	}
-	return retriesIn(req.Args[i])
+	opts.Durable = len(req.Args) > i+1 && term.Equal(req.Args[i+1], term.Atom("true"))
+	return opts, err
 }
 
 func retriesIn(t term.Term) (store.TxOptions, error) {

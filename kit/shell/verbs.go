@@ -44,6 +44,7 @@ type verb struct {
 	usage   string                // arguments as help shows them
 	rows    bool                  // the answer holds rows of the table
 	names   bool                  // atoms in the answer are names
+	keys    bool                  // atoms that are keys of its maps are names
 	schema  bool                  // it changes table definitions
 	doc     string
 	example string
@@ -67,7 +68,7 @@ var (
 )
 
 // verbs are all functions of the store, in the order of the help.
-var verbs = slices.Concat(storeVerbs, schemaVerbs, backupVerbs, dirtyVerbs, txVerbs)
+var verbs = slices.Concat(storeVerbs, schemaVerbs, backupVerbs, splitVerbs, dirtyVerbs, txVerbs)
 
 var storeVerbs = []verb{
 	{name: "start", do: "start_store", params: []param{{name: "config", kind: argOptions, opt: true}},
@@ -164,6 +165,18 @@ var backupVerbs = []verb{
 	{name: "dump_to_textfile", params: []param{{name: "file", kind: argData, opt: true}}, doc: "Writes the node's tables as text.", example: "a.db.dump_to_textfile()"},
 }
 
+var splitVerbs = []verb{
+	{name: "split_info", names: true, doc: "The tables that have lost a node with a copy, and for how many seconds.", example: "a.db.split_info()"},
+	{name: "split_changes", params: []param{pTable, pNode}, keys: true,
+		doc:     "What this node changed in a table since it lost that node: of each key the first change, the rows before it, the latest.",
+		example: `a.db.split_changes("person", b)`},
+	{name: "forget_split", params: []param{pTable, pNode}, names: true, doc: "Ends that, when both copies were made equal by hand.",
+		example: `a.db.forget_split("person", b)`},
+	{name: "table_diff", params: []param{pTable, pNode}, keys: true,
+		doc:     "The rows in which another node's copy differs, and what each node did to them since the split.",
+		example: `a.db.table_diff("person", b)`},
+}
+
 var dirtyVerbs = []verb{
 	{name: "dirty_read", via: viaDirty, params: []param{pTable, pKey}, rows: true, doc: "Reads rows by key, without locks.", example: `a.db.dirty_read("person", "ada")`},
 	{name: "dirty_write", via: viaDirty, build: (*callArgs).row, usage: "[table], record | fields...",
@@ -212,7 +225,7 @@ var txVerbs = []verb{
 	{name: "qlc", via: viaTx, build: (*callArgs).query, usage: "table, [where=(attribute, operator, value)], [select=attribute], [join=(table, attribute, its attribute, what to take)], [sort=True], [lock=]",
 		doc: "A query comprehension, done by the store: it goes by the key, an index or a range of keys where it can.", example: `tx.qlc("person", where=("age", ">", 30), select="name", sort=True)`},
 	{name: "explain", via: viaTx, build: (*callArgs).query, usage: "as qlc", names: true,
-		doc: "How qlc would find the rows of each table: by key, index, range (of keys, in an ordered_set), scan (each row is looked at where the copy is), or hash (of a join, each row once).",
+		doc:     "How qlc would find the rows of each table: by key, index, range (of keys, in an ordered_set), scan (each row is looked at where the copy is), or hash (of a join, each row once).",
 		example: `tx.explain("person", where=("name", "=:=", "ada"))`},
 	{name: "all_keys", via: viaTx, params: []param{pTable}, doc: "All keys.", example: `tx.all_keys("person")`},
 	{name: "first", via: viaTx, params: []param{pTable}, doc: "The first key, or $end_of_table.", example: `tx.first("person")`},

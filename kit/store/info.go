@@ -403,11 +403,9 @@ func lockTerms(lines []LockLine) term.Term {
 }
 
 func (s *Store) transactionTerms() term.Term {
-	s.txMu.Lock()
-	defer s.txMu.Unlock()
 	l := term.List{}
-	for _, tx := range sortedTxs(s.open) {
-		l = append(l, term.T(term.Atom("tid"), term.Int(tx.Time), node(tx.Node)))
+	for _, tx := range s.open.list() {
+		l = append(l, term.T(term.Atom("tid"), term.Int(tx.id.Time), node(tx.id.Node)))
 	}
 	return l
 }

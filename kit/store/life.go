@@ -69,6 +69,7 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 	s.mu.Lock()
 	life := s.ctx
 	s.mu.Unlock()
+	s.settle(life)
 	mine := s.initialLoads(life) // before the others hear of this node, so that they leave these tables to it
 	s.announce()
 	s.mu.Lock()
@@ -120,6 +121,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	for name, d := range defs {
 		s.tabs[name] = &tab{Def: d, own: d.storage(s.self)}
 	}
+	s.lockDoubts()
 	s.publish()
 }
 
@@ -172,13 +174,7 @@ func (s *Store) halt() {
 	cancel, tasks := s.cancel, s.tasks
 	s.mu.Unlock()
 	cancel()
-	s.txMu.Lock()
-	open := sortedTxs(s.open)
-	txs := make([]*Tx, 0, len(open))
-	for _, id := range open {
-		txs = append(txs, s.open[id])
-	}
-	s.txMu.Unlock()
+	txs := s.open.list()
 	s.giveUp()
 	for _, tx := range txs {
 		tx.Close()
@@ -196,9 +192,10 @@ func (s *Store) halt() {
 	s.locks.stuck = map[string]bool{}
 	s.locks.mu.Unlock()
 	s.part.mu.Lock()
-	s.part.voted = map[lock.Tx]*voted{}
+	s.part.voted = map[commitID]*voted{}
 	s.part.mu.Unlock()
-	s.cp.reset()
+	s.readDoubts()
+	s.cp.reset(s.disk != nil)
 	s.count = counters{}
 	s.tellStatus(0)
 }
@@ -206,12 +203,17 @@ func (s *Store) halt() {
 // giveUp aborts the commits of this node that are not decided, and lets go of those that wait for others to apply.
 func (s *Store) giveUp() {
 	s.part.mu.Lock()
-	driven := sortedTxs(s.part.driven)
+	driven := sortedIDs(s.part.driven)
 	s.part.mu.Unlock()
-	for _, tx := range driven {
-		s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Cancel(reason("node_not_running", node(s.self))) })
+	for _, id := range driven {
+		s.part.mu.Lock()
+		if d := s.part.driven[id]; d != nil {
+			d.cancelled = true
+		}
+		s.part.mu.Unlock()
+		s.step(id, func(c *commit.Coordinator) commit.Step { return c.Cancel(reason("node_not_running", node(s.self))) })
 		for _, n := range s.peers.Up() {
-			s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
+			s.step(id, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}
 	}
 }
@@ -257,7 +259,7 @@ func (s *Store) tellStatus(flags uint64, to ...kit.NodeName) {
 		if l := s.links[n]; l != nil && flags&statusAsk != 0 {
 			l.told = false
 		}
-		w := newFrame(fStatus).num(uint64(s.phase)).num(flags).flag(s.downs[n]).flag(len(s.masters["schema"]) > 0)
+		w := newFrame(fStatus).num(uint64(s.phase)).num(flags).flag(s.downs[n]).flag(len(s.masters["schema"]) > 0).num(s.clock.last.Load())
 		s.peers.Send(n, w.b)
 	}
 }
@@ -267,17 +269,24 @@ func (s *Store) PeerUp(n kit.NodeName) {
 	s.mu.Lock()
 	s.links[n] = &link{}
 	s.publish()
+	runs := s.phase == running
 	s.mu.Unlock()
 	s.tellStatus(statusFresh, n)
+	s.compare(n)
+	if runs {
+		s.askDoubts(n)
+	}
 }
 
 // onStatus takes a peer's status. A peer that runs, and ran before the link came up, while each saw the other go down, is
 // a partitioned network: both are told, nothing is merged.
 func (s *Store) onStatus(from kit.NodeName, r *reader) {
 	ph, flags, sees, masters := phase(r.num()), r.num(), r.flag(), r.flag()
+	now := lock.Tx{Time: r.num()}
 	if r.err != nil || ph > stopping {
 		return
 	}
+	s.clock.see(now) // a name that this node gave before a restart is not given again
 	s.mu.Lock()
 	l := s.links[from]
 	if l == nil {
@@ -305,6 +314,7 @@ func (s *Store) onStatus(from kit.NodeName, r *reader) {
 func (s *Store) PeerDown(n kit.NodeName) {
 	s.mu.Lock()
 	delete(s.links, n)
+	s.loseCopies(n)
 	s.mu.Unlock()
 	s.nodeDown(n)
 }
@@ -327,15 +337,13 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	s.publish()
 	s.mu.Unlock()
 	s.commitPeerDown(n)
-	s.lockPeerDown(n, s.inDoubt)
+	s.lockPeerDown(n, s.inDoubt())
 	s.calls.peerDown(n)
-	s.txMu.Lock()
-	for _, tx := range s.open {
+	for _, tx := range s.open.list() {
 		tx.lost.mu.Lock()
 		tx.lost.ns = append(tx.lost.ns, n)
 		tx.lost.mu.Unlock()
 	}
-	s.txMu.Unlock()
 	s.loadPeerDown(n)
 	s.cp.unstageFrom(n)
 	if was {

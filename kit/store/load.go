@@ -58,6 +58,7 @@ func (s *Store) initialLoads(ctx context.Context) []string {
 // lateLoad loads tables from the own disc, except those that another node has loaded or is about to: these are copied
 // from there.
 func (s *Store) lateLoad(ctx context.Context, tabs []string) {
+	s.settle(ctx)
 	s.loadAll(s.intend(ctx, tabs))
 	s.startLoads()
 }
@@ -181,10 +182,7 @@ func (s *Store) loadLocal(name string) {
 	}
 	d := newData(t.Def)
 	if t.own != RAM || s.dumped(name) {
-		err := s.disk.Load(name, func(r term.Tuple) error {
-			d.put(r)
-			return nil
-		})
+		err := s.disk.Replay(name, d.reserve, d.replay)
 		if err != nil && kit.KindOf(err) != kit.NotFound {
 			s.mu.Lock()
 			s.damaged[name] = err // it stays among the intents, so that nobody takes an older copy for the newest

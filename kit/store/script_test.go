@@ -24,16 +24,22 @@ import (
 //	start|stop|kill|boot N              the store starts or stops; the process dies or comes up
 //	start N M...                        the store starts and asks other nodes for their schema
 //	full|room N                         the disc of a node is full; it has room again
+//	crash N...                          they die at the same moment; power N... and lose what was not synced
+//	lose N N KIND                       frames vanish: prepare, vote, decide
 //	wipe N                              the disc of a node that does not run is empty
 //	cut|heal N N                        the link between two nodes
 //	create N table=T ram=a,b disc=c type=bag index=attr majority
 //	write|delete|read N T KEY [VALUE]   each in a transaction of its own; dirty-write, dirty-read likewise
+//	write N T KEY VALUE durable; start-write N T KEY VALUE (goes on in the background)
 //	local N T                           the node's own copy
 //	begin N TX; in TX write|read T KEY [VALUE]; answer TX; commit TX; close TX
 //	masters N [T] N...                  set master nodes
 //	wait N T                            until the table can be read, at most a minute
 //	info N T ITEM, running N, events N, locks N
 //	copy N T TO TYPE                    add_table_copy
+//	clear N T                           clear_table
+//	splits N; split N T PEER            what the split journal is kept for, and what it knows of a table
+//	diff N T OTHER                      the rows in which two copies differ
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		bubble(t, func(t *testing.T) {
@@ -108,6 +114,13 @@ func (sc *script) run(cmd string) string {
 	case "boot":
 		sc.m.boot(sc.node(0))
 		return "up"
+	case "crash", "power":
+		sc.m.crash(cmd == "power", sc.nodes(0)...)
+		return "dead"
+	case "lose":
+		kind := map[string]frameKind{"prepare": fPrepare, "vote": fVote, "decide": fDecide}[sc.arg(2)]
+		sc.m.lose(sc.node(0), sc.node(1), kind)
+		return "lost from now on"
 	case "wipe":
 		sc.m.wipe(sc.node(0))
 		return "its disc is empty"
@@ -134,6 +147,10 @@ func (sc *script) run(cmd string) string {
 		return result(sc.store().SetMasterNodes("", sc.nodes(1)))
 	case "wait":
 		return result(sc.store().WaitForTables(ctx, []string{sc.arg(1)}))
+	case "clear":
+		return result(sc.store().ClearTable(ctx, sc.arg(1)))
+	case "splits", "split", "diff":
+		return sc.split(ctx, cmd)
 	}
 	if out, ok := sc.access(ctx, cmd); ok {
 		return out
@@ -181,8 +198,14 @@ func (sc *script) access(ctx context.Context, cmd string) (string, bool) {
 		err := sc.store().Transaction(ctx, func(tx *Tx) (err error) {
 			out, err = do(tx, cmd, tab, key, val)
 			return err
-		})
+		}, TxOptions{Durable: sc.d.HasArg("durable")})
 		return either(out, err), true
+	case "start-write": // in the background; its answer is not waited for
+		s := sc.store()
+		go func() {
+			_ = s.Transaction(context.Background(), func(tx *Tx) error { _, err := do(tx, "write", tab, key, val); return err })
+		}()
+		return "begun", true
 	case "dirty-write":
 		return result(sc.store().DirtyWrite(ctx, tab, term.T(term.Atom(tab), key, val))), true
 	case "dirty-read":
@@ -240,6 +263,58 @@ func (sc *script) inTx(cmd string) string {
 		return "waits"
 	}
 	return s.answer
+}
+
+func (sc *script) split(ctx context.Context, cmd string) string {
+	s, other := sc.store(), sc.node(2)
+	var out []string
+	switch cmd {
+	case "splits":
+		all, _ := s.SplitInfo()
+		for _, sp := range all {
+			line := fmt.Sprintf("%s without %s", sp.Table, sp.Peer)
+			if sp.CopiedFrom != "" {
+				line += fmt.Sprintf(", copied from %s", sp.CopiedFrom)
+			}
+			out = append(out, line+sp.Truncated)
+		}
+	case "split":
+		for c, err := range s.SplitChanges(sc.arg(1), other) {
+			if err != nil {
+				out = append(out, err.Error())
+				break
+			}
+			line := fmt.Sprintf("%s: %s", term.String(c.Key), c.First)
+			if c.Latest != c.First {
+				line += ", then " + c.Latest
+			}
+			for _, r := range c.Before {
+				line += " was " + term.String(r)
+			}
+			out = append(out, line)
+		}
+	case "diff":
+		for d, err := range s.Diff(ctx, sc.arg(1), other) {
+			if err != nil {
+				return err.Error()
+			}
+			line := fmt.Sprintf("%s: %s here, %s there", term.String(d.Key), d.HereDid, d.ThereDid)
+			for _, part := range []struct {
+				name string
+				rows []term.Tuple
+			}{{"here", d.Here}, {"there", d.There}, {"before", d.Before}} {
+				if len(part.rows) > 0 {
+					line += "; " + part.name + " " + strings.ReplaceAll(printRows(part.rows), "\n", " ")
+				}
+			}
+			out = append(out, line)
+		}
+	}
+	slices.Sort(out)
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, "\n")
 }
 
 func (sc *script) look(cmd string) string {

@@ -3,14 +3,12 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/lock"
-	"netsplit/kit/term"
 )
 
 // Tx is an activity that its caller drives: a transaction, or one of the dirty kinds. Begin makes it; Commit or
@@ -29,21 +27,28 @@ type Tx struct {
 	joins bool
 
 	life struct {
-		sync.Mutex
+		mu     sync.Mutex
 		ctx    context.Context // made when an operation first has to wait
 		cancel context.CancelFunc
-		closed bool
+		closed atomic.Bool
 	}
+
+	next, prev *Tx // in the list of open transactions
+	listed     bool
 
 	mu        sync.Mutex // held by the operation in progress
 	ended     bool
-	held      []heldLock
+	room      *txRoom // memory for what follows, until the end
+	held      heldLocks
 	touched   []kit.NodeName // nodes that know of this transaction
 	ws        writeSet
 	outer     []writeSet // of the enclosing transactions, when nested
 	restarts  int
 	restarted atomic.Bool
 	lost      lostNodes
+	// gathers says that write locks at other nodes are taken together with the commit, deferred that some are due.
+	gathers, deferred bool
+	doubt             bool // an earlier run may have been committed by nodes that went away
 }
 
 // lostNodes are the nodes that have gone while the transaction was open.
@@ -57,14 +62,10 @@ type lostNodes struct {
 type TxOptions struct {
 	Retries int
 	Label   string // a name for lists of locks
-}
-
-// heldLock is a lock that the transaction holds, on some nodes.
-type heldLock struct {
-	tab   string
-	key   term.Term // nil: the whole table
-	kind  lock.Kind
-	nodes []kit.NodeName
+	// Durable makes Commit return when what was written, or that it is decided, is on the disc (fdatasync) of every node
+	// with an active disc copy: it survives a power failure of all of them. Without it the log is with the operating
+	// system: it survives the death of the processes. Mnesia's own commit leaves it in the process for up to 2 s.
+	Durable bool
 }
 
 // Begin begins an activity. Its age counts from here. It lives until Commit, Abort, Close, the end of ctx or a stop of
@@ -79,15 +80,9 @@ func (s *Store) Begin(ctx context.Context, kind Kind, opts ...TxOptions) (*Tx, e
 		return nil, err
 	}
 	tx := s.newTx(ctx, kind, opts)
-	if kind > SyncTransaction {
-		return tx, nil
-	}
-	s.txMu.Lock()
-	defer s.txMu.Unlock()
-	if len(s.open) >= MaxOpen {
+	if kind <= SyncTransaction && !s.open.add(tx) {
 		return nil, &Error{Class: Aborted, Reason: reason("system_limit", node(s.self)), kind: kit.Overloaded}
 	}
-	s.open[tx.id] = tx
 	return tx, nil
 }
 
@@ -96,17 +91,51 @@ func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
 	if len(opts) > 0 {
 		tx.opts = opts[0]
 	}
+	if tx.IsTransaction() {
+		tx.room = rooms.Get().(*txRoom)
+		tx.touched = tx.room.touched[:0]
+		tx.held.list = tx.room.held[:0]
+		tx.ws.use(tx.room)
+	}
 	return tx
 }
 
+// txRoom is the memory that an ordinary transaction needs for what it knows. The next transaction gets it when this
+// one has ended; the Tx itself is never used again, since its maker may still have it.
+type txRoom struct {
+	touched [4]kit.NodeName
+	held    [4]heldLock
+	keys    [4]wsKey
+	ops     [4]op
+}
+
+var rooms = sync.Pool{New: func() any { return new(txRoom) }}
+
 // ctx ends with the maker's context, and when the activity is closed.
-func (tx *Tx) ctx() context.Context {
+func (tx *Tx) ctx() context.Context { return (*txContext)(tx) }
+
+// txContext is a Tx as the context of its operations. Most of these never wait, and then it costs nothing.
+type txContext Tx
+
+func (c *txContext) Deadline() (time.Time, bool) { return c.base.Deadline() }
+func (c *txContext) Value(key any) any           { return c.base.Value(key) }
+func (c *txContext) Done() <-chan struct{}       { return (*Tx)(c).waiting().Done() }
+
+func (c *txContext) Err() error {
+	if c.life.closed.Load() {
+		return context.Canceled
+	}
+	return c.base.Err()
+}
+
+// waiting gives the context that ends an operation which waits.
+func (tx *Tx) waiting() context.Context {
 	l := &tx.life
-	l.Lock()
-	defer l.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(tx.base)
-		if l.closed {
+		if l.closed.Load() {
 			l.cancel()
 		}
 	}
@@ -116,20 +145,19 @@ func (tx *Tx) ctx() context.Context {
 // stop ends ctx.
 func (tx *Tx) stop() {
 	l := &tx.life
-	l.Lock()
-	defer l.Unlock()
-	l.closed = true
+	if l.closed.Load() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed.Store(true)
 	if l.cancel != nil {
 		l.cancel()
 	}
 }
 
 // dead reports whether the activity was closed or its maker's context has ended.
-func (tx *Tx) dead() bool {
-	tx.life.Lock()
-	defer tx.life.Unlock()
-	return tx.life.closed || tx.base.Err() != nil
-}
+func (tx *Tx) dead() bool { return tx.ctx().Err() != nil }
 
 // ID gives the transaction's name and age.
 func (tx *Tx) ID() lock.Tx { return tx.id }
@@ -227,269 +255,21 @@ func (tx *Tx) finish() {
 // leave takes the transaction out of the list of open ones.
 func (tx *Tx) leave() {
 	tx.stop()
-	tx.ws, tx.outer, tx.held = writeSet{}, nil, nil
+	tx.ws, tx.outer, tx.held, tx.touched = writeSet{}, nil, heldLocks{}, nil
 	if tx.IsTransaction() {
-		tx.s.txMu.Lock()
-		delete(tx.s.open, tx.id)
-		tx.s.txMu.Unlock()
+		tx.s.open.remove(tx)
+	}
+	if tx.room != nil {
+		*tx.room = txRoom{}
+		rooms.Put(tx.room)
+		tx.room = nil
 	}
 }
 
-// dropLocks releases the transaction's locks at every node but one.
-func (tx *Tx) dropLocks(but kit.NodeName) {
-	for _, n := range tx.touched {
-		switch {
-		case n == but:
-		case n == tx.s.self:
-			tx.s.release(tx.id)
-		default:
-			tx.s.releaseThere(n, tx.id)
-		}
-	}
-	tx.touched = nil
-	if but != "" {
-		tx.touched = append(tx.touched, but)
-	}
-	tx.held = nil
-}
-
-func (tx *Tx) touch(n kit.NodeName) {
-	if !slices.Contains(tx.touched, n) {
-		tx.touched = append(tx.touched, n)
-	}
-}
-
-// holds reports whether the transaction has the lock already, on these nodes at least.
-func (tx *Tx) holds(tab string, key term.Term, kind lock.Kind, nodes []kit.NodeName) bool {
-	for i := range tx.held {
-		h := &tx.held[i]
-		if h.kind < kind || h.tab != tab || h.key != nil && (key == nil || !term.Equal(h.key, key)) {
-			continue
-		}
-		if containsAll(h.nodes, nodes) {
-			return true
-		}
-	}
-	return false
-}
-
-func containsAll(have, want []kit.NodeName) bool {
-	for _, n := range want {
-		if !slices.Contains(have, n) {
-			return false
-		}
-	}
-	return true
-}
-
-// maxAttempts bounds how often a request follows a table that moves between nodes.
-const maxAttempts = 100
-
-// lockRead takes a read lock at the node where the table is read. With want it gives the rows of the key, read
-// there under the lock.
-func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, error) {
-	s := tx.s
-	for range maxAttempts {
-		t := s.table(tab)
-		if t == nil || t.read == "" {
-			break
-		}
-		if tx.holds(tab, key, lock.Read, []kit.NodeName{t.read}) {
-			if !want {
-				return nil, nil
-			}
-			return s.readRows(tx.ctx(), t, key)
-		}
-		tx.touch(t.read)
-		item := lock.Item{Table: tab, Key: key}
-		var call *lockCall
-		if t.read == s.self {
-			call = s.lockHere(tx.id, item, lock.Read, nil)
-		} else {
-			call = tx.lockThere(t.read, item, lock.Read, want, make(chan lockReply, 2))
-		}
-		rep, err := tx.await(call)
-		if err != nil {
-			return nil, err
-		}
-		if rep.answer != lockGranted {
-			continue
-		}
-		tx.held = append(tx.held, heldLock{tab, key, lock.Read, []kit.NodeName{t.read}})
-		if !want || t.read != s.self {
-			return rep.rows, nil
-		}
-		return t.data.get(key), nil
-	}
-	return nil, abort("no_exists", term.Atom(tab))
-}
-
-// lockWrite takes a write lock at every active copy and gives the nodes. Kind is Read for a load lock.
-func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeName, error) {
-	for range maxAttempts {
-		t := tx.s.table(tab)
-		if t == nil || len(t.writers()) == 0 {
-			break
-		}
-		ns := t.writers()
-		if t.Majority && kind == lock.Write && !t.majority(ns) {
-			return nil, abort("no_majority", term.Atom(tab))
-		}
-		done, err := tx.lockAt(lock.Item{Table: tab, Key: key}, kind, ns)
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			return ns, nil
-		}
-	}
-	return nil, abort("no_exists", term.Atom(tab))
-}
-
-// majority reports whether nodes are more than half of the table's copies.
-func (t *tab) majority(have []kit.NodeName) bool { return 2*len(have) > len(t.holders()) }
-
-// lockAt takes a lock at nodes, the first before the others so that two who want the same meet there. done is
-// false when a node went away or came meanwhile and the caller has to look again.
-func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bool, err error) {
-	if tx.holds(item.Table, item.Key, kind, ns) {
-		return true, nil
-	}
-	s := tx.s
-	ask := func(ns []kit.NodeName) (bool, error) {
-		var ch chan lockReply
-		var calls []*lockCall
-		for _, n := range ns {
-			tx.touch(n)
-			if n == s.self {
-				calls = append(calls, s.lockHere(tx.id, item, kind, ch))
-				continue
-			}
-			if ch == nil {
-				ch = make(chan lockReply, 2*len(ns))
-			}
-			calls = append(calls, tx.lockThere(n, item, kind, false, ch))
-		}
-		rep, err := tx.await(calls...)
-		return rep.answer == lockGranted, err
-	}
-	ok, err := ask(ns[:1])
-	if err == nil && ok && len(ns) > 1 {
-		ok, err = ask(ns[1:])
-	}
-	if err != nil || !ok {
-		return false, err
-	}
-	tx.held = append(tx.held, heldLock{item.Table, item.Key, kind, ns})
-	if item.Table == globalTable {
-		return true, nil
-	}
-	t := s.table(item.Table)
-	return t != nil && containsAll(ns, t.writers()), nil
-}
-
-// await waits until all requests are granted; a nil one was granted at once. A refusal makes the transaction stand
-// aside and run again. The reply is that of the last one, or one that was lost or failed.
-func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
-	worst := lockReply{answer: lockGranted}
-	for _, c := range calls {
-		if c == nil {
-			continue
-		}
-		r, err := tx.awaitOne(c)
-		switch {
-		case err != nil:
-			tx.s.forget(calls...)
-			return rep, err
-		case r.answer == lockRefused:
-			tx.s.forget(except(calls, r.id)...)
-			return r, tx.standAside(r, c.ch)
-		case r.answer == lockLost || r.answer == lockFailed:
-			worst = r
-		default:
-			rep = r
-		}
-	}
-	if worst.answer != lockGranted {
-		return worst, nil
-	}
-	return rep, nil
-}
-
-// awaitOne waits for the next answer to requests that share a channel.
-func (tx *Tx) awaitOne(c *lockCall) (lockReply, error) {
-	select {
-	case r := <-c.ch:
-		return r, nil
-	default:
-	}
-	select {
-	case r := <-c.ch:
-		return r, nil
-	case <-tx.ctx().Done():
-		return lockReply{}, tx.gone()
-	}
-}
-
-func except(calls []*lockCall, id uint64) []*lockCall {
-	return slices.DeleteFunc(slices.Clone(calls), func(c *lockCall) bool { return c == nil || c.id == id })
-}
-
-// gone is the error of an operation whose client, or store, has gone.
-func (tx *Tx) gone() error {
-	if v := tx.s.view.Load(); v == nil || !v.up {
-		return abort("node_not_running", node(tx.s.self))
-	}
-	return &Error{Class: Aborted, Reason: term.Atom("killed"), kind: kit.Unavailable}
-}
-
-// patience is how long a transaction with limited retries stands aside for its nth run: the longest that
-// mnesia_lib:random_time/2 would let it sleep.
-func patience(n int) time.Duration {
-	d := n * n
-	return time.Duration(500*d/(d+50)+1) * time.Millisecond
-}
-
-// standAside gives up all locks and writes, waits with nothing until the lock that was refused is granted, and
-// answers ErrRestart.
-func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
-	s := tx.s
-	tx.dropLocks(r.from)
+// forgetWrites empties the transaction, which is to run again.
+func (tx *Tx) forgetWrites() {
 	tx.ws, tx.outer = writeSet{}, nil
-	tx.restarts++
-	if tx.opts.Retries != Infinity && tx.restarts >= tx.opts.Retries {
-		s.forget(&lockCall{id: r.id})
-		s.count.failures.Add(1)
-		tx.finish()
-		return &Error{Class: Aborted, Reason: term.Atom("nomore"), kind: kit.Overloaded}
-	}
-	tx.restarted.Store(true)
-	s.count.restarts.Add(1)
-	var late <-chan time.Time
-	if tx.opts.Retries != Infinity {
-		timer := time.NewTimer(patience(tx.restarts))
-		defer timer.Stop()
-		late = timer.C
-	}
-	for {
-		select {
-		case again := <-ch:
-			if again.id != r.id {
-				continue // the answer to a request that was given up
-			}
-			if again.answer == lockLost {
-				tx.touched = nil
-			}
-			return ErrRestart
-		case <-late:
-			s.forget(&lockCall{id: r.id})
-			tx.dropLocks("")
-			return ErrRestart
-		case <-tx.ctx().Done():
-			s.forget(&lockCall{id: r.id})
-			return tx.gone()
-		}
-	}
+	tx.ws.use(tx.room)
 }
 
 // table gives a table of the running store, or nil.
@@ -515,6 +295,7 @@ func (s *Store) Activity(ctx context.Context, kind Kind, fn func(*Tx) error, opt
 		return err
 	}
 	defer tx.Close()
+	tx.gathers = tx.IsTransaction()
 	for {
 		err := fn(tx)
 		if err == nil {
@@ -525,7 +306,7 @@ func (s *Store) Activity(ctx context.Context, kind Kind, fn func(*Tx) error, opt
 			continue
 		case err != nil:
 			tx.Abort()
-			return err
+			return tx.sure(err)
 		}
 		return nil
 	}

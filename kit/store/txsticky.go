@@ -33,6 +33,5 @@ func (tx *Tx) lockSticky(tab string, key term.Term) error {
 		l.stuck[tab] = true
 		l.mu.Unlock()
 	}
-	_, err := tx.lockWrite(tab, key, lock.Write)
-	return err
+	return tx.lockToWrite(tab, key)
 }
