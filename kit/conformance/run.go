@@ -41,20 +41,21 @@ const (
 
 // run is one trace being run.
 type run struct {
-	w      World
-	ctx    context.Context
-	trace  Trace
-	cmp    comparer
-	verbs  map[string][]string // the parameters of each verb of the door
-	ops    map[string]bool     // the operations of transactions; nil when the door does not list them
-	up     map[kit.NodeName]bool
-	cuts   map[[2]kit.NodeName]bool
-	bg     map[string]*pending
-	shared sharedFiles
-	txs    map[string]*tx
-	procs  map[string]kit.NodeName // where a named process is
-	asked  int                     // clients made for background steps
-	place  string                  // where the last step was done
+	w       World
+	ctx     context.Context
+	trace   Trace
+	cmp     comparer
+	verbs   map[string][]string // the parameters of each verb of the door
+	ops     map[string]bool     // the operations of transactions; nil when the door does not list them
+	up      map[kit.NodeName]bool
+	cuts    map[[2]kit.NodeName]bool
+	bg      map[string]*pending
+	shared  sharedFiles
+	damages []Step // to discs of nodes that do not run
+	txs     map[string]*tx
+	procs   map[string]kit.NodeName // where a named process is
+	asked   int                     // clients made for background steps
+	place   string                  // where the last step was done
 }
 
 // pending is an answer that is waited for. The one who asks is another client of the world.
@@ -444,6 +445,9 @@ func (r *run) start(n kit.NodeName) error {
 		}
 	}
 	if err := r.connectAll(); err != nil {
+		return err
+	}
+	if err := r.damageLater(); err != nil {
 		return err
 	}
 	return r.sleep(200 * time.Millisecond)

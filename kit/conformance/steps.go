@@ -37,7 +37,7 @@ func (r *run) step(s Step) (json.RawMessage, error) {
 	case "damage_shared":
 		return nil, r.damageShared(s)
 	case "damage":
-		return nil, errNotYet{s.Do()}
+		return nil, r.damage(s)
 	case "await":
 		return r.await(s)
 	case "tx_begin":

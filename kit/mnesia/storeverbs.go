@@ -169,7 +169,7 @@ func (f *Face) contents(ctx context.Context, r door.Request) door.Outcome {
 	}
 	_, wild, ok := f.store.TableType(t)
 	if !ok {
-		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("no_exists"), term.Atom(t))})
+		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("no_exists"), term.Atom(t), term.Atom("wild_pattern"))})
 	}
 	rows, err := f.store.DirtyMatchObject(ctx, t, wild)
 	v, err := env{f: f}.rows(t, rows, err)

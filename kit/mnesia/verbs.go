@@ -25,6 +25,7 @@ func (f *Face) list() []verb {
 		plain("delete_schema", p("nodes"), "Removes schema and tables from the discs of nodes.", f.deleteSchema),
 		plain("start_store", p("config?"), "Starts the store; tables load in the background.", f.startStore),
 		plain("stop_store", nil, "Stops the store in good order.", f.stopStore),
+		plain("damage", p("file", "what"), "Does to the disc of a stopped store what the loss of a file of Mnesia's does there.", f.damage),
 		plain("change_config", p("key", "value"), "Changes a setting of the running store.", f.changeConfig),
 		plain("set_master_nodes", p("nodes", "table?"), "From its next start on the node loads its tables from the masters.", f.setMasterNodes),
 		plain("wait_for_tables", p("tables", "timeout"), "Waits until tables are loaded.", f.waitForTables),
@@ -118,6 +119,18 @@ func (f *Face) stopStore(ctx context.Context, _ door.Request) door.Outcome {
 		return Outcome(err)
 	}
 	return door.OKTerm(term.Atom("stopped"))
+}
+
+func (f *Face) damage(_ context.Context, r door.Request) door.Outcome {
+	file, ok := r.Args[0].(term.Bin)
+	what, ok2 := r.Args[1].(term.Atom)
+	if !ok || !ok2 {
+		return door.ErrorWith("badarg", r.Args...)
+	}
+	if err := f.store.Damage(string(file), string(what)); err != nil {
+		return Outcome(err)
+	}
+	return door.Done()
 }
 
 func (f *Face) changeConfig(ctx context.Context, r door.Request) door.Outcome {

@@ -44,6 +44,9 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 	if !opts.IgnoreFallback && s.set["ignore_fallback_at_startup"] != term.Term(term.Atom("true")) {
 		err = s.useFallback()
 	}
+	if err == nil {
+		err = s.brokenBy()
+	}
 	var defs map[string]*Def
 	if err == nil {
 		defs, err = s.readDefs()

@@ -99,7 +99,10 @@ func (s *Store) SetMasterNodes(tab string, nodes []kit.NodeName) error {
 	nodes = sorted(nodes)
 	if tab != "" {
 		d := defs[tab]
-		if d == nil {
+		switch {
+		case d == nil && s.phase == stopped:
+			return nil // Mnesia keeps it for a table that may come
+		case d == nil:
 			return failed("no_exists", term.Atom(tab))
 		}
 		for _, n := range nodes {

@@ -81,6 +81,9 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 		return nil
 	case "define":
 		s.redefine(o.def)
+		if old != nil && len(o.def.holders()) > len(old.holders()) {
+			return []Event{wrote, wrote} // the definition is written once more when the copy is loaded
+		}
 		return []Event{wrote}
 	}
 	return nil

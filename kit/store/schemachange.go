@@ -317,6 +317,9 @@ func (s *Store) changeIndex(ctx context.Context, name string, attr term.Term, f 
 		if err := c.lockActive(t); err != nil {
 			return err
 		}
+		if p, isTuple := attr.(term.Tuple); isTuple {
+			return abort("bad_type", term.Atom(name), term.T(term.Atom("index"), term.L(p)))
+		}
 		pos, err := indexPos(c.v, name, attr)
 		if err != nil {
 			return err
