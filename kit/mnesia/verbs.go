@@ -39,9 +39,7 @@ func (f *Face) list() []verb {
 		plain("held_locks", nil, "Lists the locks held at this node.", func(context.Context, door.Request) door.Outcome { return f.lockLines(f.store.HeldLocks()) }),
 		plain("lock_queue", nil, "Lists what waits for a lock at this node.", func(context.Context, door.Request) door.Outcome { return f.lockLines(f.store.LockQueue()) }),
 		schema("create_table", p("table", "opts?"), "Makes a table.", f.createTable),
-		schema("create_table_raw", p("arg"), "Makes a table from a property list.", func(ctx context.Context, r door.Request) door.Outcome {
-			return Outcome(f.store.CreateTableTerm(ctx, r.Args[0]))
-		}),
+		schema("create_table_raw", p("arg"), "Makes a table from a property list.", f.createTableRaw),
 		schema("delete_table", p("table"), "Removes a table.", f.named(f.store.DeleteTable)),
 		schema("clear_table", p("table"), "Deletes all rows.", f.named(f.store.ClearTable)),
 		schema("add_table_copy", p("table", "node", "type"), "Gives a node a copy.", f.copied(f.store.AddTableCopy)),
@@ -167,6 +165,10 @@ func (f *Face) createTable(ctx context.Context, r door.Request) door.Outcome {
 		}
 	}
 	return Outcome(f.store.CreateTableTerm(ctx, arg))
+}
+
+func (f *Face) createTableRaw(ctx context.Context, r door.Request) door.Outcome {
+	return Outcome(f.store.CreateTableTerm(ctx, r.Args[0]))
 }
 
 // tableOf reads a table's name; anything else names no table.

@@ -96,16 +96,8 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 		return nodeList(masters), true
 	case "load_by_force":
 		return term.Bool(t.forced), true
-	case "load_node":
-		if t.from == "" {
-			return term.Atom("unknown"), true
-		}
-		return node(t.from), true
-	case "load_reason":
-		if t.why == nil {
-			return term.Atom("unknown"), true
-		}
-		return t.why, true
+	case "load_node", "load_reason":
+		return t.origin(item), true
 	case "index_info":
 		return t.indexInfo(), true
 	case "commit_work":
@@ -125,6 +117,17 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 		return term.List{}, true
 	}
 	return nil, false
+}
+
+// origin tells where the own copy's rows came from, or why they were loaded.
+func (t *tab) origin(item string) term.Term {
+	switch {
+	case item == "load_node" && t.from != "":
+		return node(t.from)
+	case item == "load_reason" && t.why != nil:
+		return t.why
+	}
+	return term.Atom("unknown")
 }
 
 // indexInfo is Mnesia's record of a table's indexes: {index, Type, [{{Pos, ordered}, Store}]}.
