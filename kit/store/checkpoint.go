@@ -25,17 +25,21 @@ type CheckpointOptions struct {
 // checkpoints are those that this node keeps a part of.
 type checkpoints struct {
 	live  atomic.Int32 // how many, and one for the split journal; 0 costs writers nothing more than looking
-	gate  sync.RWMutex // held shared while a transaction is applied, so that a checkpoint sees all of it or nothing
+	gate  sync.RWMutex // held shared while another node's transaction is applied, so that a checkpoint sees all or nothing of it
 	mu    sync.Mutex
 	all   map[string]*checkpoint
 	parts map[string]*staged // what is being restored or installed here, by its id
 	made  int
 	split *split.Journal // what was changed since a peer was lost
+
+	freezer
+	frozen map[string]*freeze // the moments that are being made, by name
 }
 
 // checkpoint is one state of some tables; it is never changed but for its retainers.
 type checkpoint struct {
 	name    string
+	by      kit.NodeName // who made it
 	nodes   []kit.NodeName
 	tabs    []string                  // min, then max
 	writers map[string][]kit.NodeName // who keeps a table
@@ -223,8 +227,8 @@ func (o *CheckpointOptions) check() error {
 }
 
 // ActivateCheckpoint notes the state of tables as it is now. Writes go on; what they change is kept until the
-// checkpoint is deactivated. On each node a checkpoint has all of a transaction or nothing. It gives the name and the
-// nodes that keep it.
+// checkpoint is deactivated, or until a node would have to keep more than MaxRetained bytes for it. A checkpoint has all of
+// a transaction, on all nodes, or nothing. It gives the name and the nodes that keep it.
 func (s *Store) ActivateCheckpoint(ctx context.Context, o CheckpointOptions) (string, []kit.NodeName, error) {
 	v := s.view.Load()
 	if v == nil || !v.up {
@@ -253,13 +257,15 @@ func (s *Store) ActivateCheckpoint(ctx context.Context, o CheckpointOptions) (st
 		tabs = append(tabs, term.T(term.Atom(name), nodeList(ws), term.Bool(o.AllRAM || slices.Contains(o.RAMOverrides, name))))
 	}
 	nodes = sorted(nodes)
-	for i, n := range nodes {
-		if err := s.atNode(ctx, n, "checkpoint_make", term.T(term.Atom(o.Name), nodeList(nodes), tabs)); err != nil {
-			for _, done := range nodes[:i] {
-				_ = s.atNode(ctx, done, "checkpoint_drop", term.Atom(o.Name)) // it is an error already
-			}
-			return "", nil, err
+	err := s.atOnce(ctx, func(ctx context.Context, id string) error {
+		return s.askAll(ctx, nodes, "checkpoint_make", term.T(term.Atom(o.Name), nodeList(nodes), tabs, term.Atom(id)))
+	}, func() {
+		for _, n := range nodes {
+			s.castNode(n, "checkpoint_drop", term.T(term.Atom(o.Name), node(s.self)))
 		}
+	})
+	if err != nil {
+		return "", nil, err
 	}
 	return o.Name, nodes, nil
 }
@@ -281,18 +287,22 @@ func (s *Store) keepers(v *view, o CheckpointOptions, name string) ([]kit.NodeNa
 	return t.active[:1], nil
 }
 
-func checkpointMake(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) {
+func checkpointMake(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
 	a, ok := arg.(term.Tuple)
-	if !ok || len(a) != 3 {
+	if !ok || len(a) != 4 {
 		return nil, failed("badarg", arg)
 	}
 	name, ok1 := a[0].(term.Atom)
 	nodes, ok2 := a[1].(term.List)
 	tabs, ok3 := a[2].(term.List)
-	if !ok1 || !ok2 || !ok3 {
+	id, ok4 := a[3].(term.Atom)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return nil, failed("badarg", arg)
 	}
-	cp := &checkpoint{name: string(name), nodes: nodesOf(nodes), writers: map[string][]kit.NodeName{},
+	if err := s.awaitFrozen(string(id)); err != nil {
+		return nil, err
+	}
+	cp := &checkpoint{by: from, name: string(name), nodes: nodesOf(nodes), writers: map[string][]kit.NodeName{},
 		keeps: map[string]*retainer{}, reading: map[string][]Entry{}}
 	s.cp.gate.Lock()
 	defer s.cp.gate.Unlock()
@@ -376,6 +386,12 @@ func checkpointDrop(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) 
 	name, _ := arg.(term.Atom)
 	s.cp.mu.Lock()
 	defer s.cp.mu.Unlock()
+	if p, ok := arg.(term.Tuple); ok && len(p) == 2 { // only what that node has made: there may have been one before
+		name, _ = p[0].(term.Atom)
+		if cp := s.cp.all[string(name)]; cp == nil || term.Term(node(cp.by)) != p[1] {
+			return nil, nil
+		}
+	}
 	delete(s.cp.all, string(name))
 	s.cp.count()
 	return nil, nil

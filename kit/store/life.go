@@ -150,6 +150,7 @@ func (s *Store) halt() {
 	cancel, tasks := s.cancel, s.tasks
 	s.mu.Unlock()
 	cancel()
+	s.cp.thawAll("")
 	txs := s.open.list()
 	s.giveUp()
 	for _, tx := range txs {
