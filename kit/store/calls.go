@@ -213,7 +213,7 @@ func (s *Store) Receive(from kit.NodeName, frame []byte) {
 			s.release(tx)
 		}
 	case fPrepare:
-		s.onPrepare(from, r)
+		s.onPrepare(from, r.b)
 	case fVote:
 		s.onVote(from, r)
 	case fDecide:
@@ -226,6 +226,10 @@ func (s *Store) Receive(from kit.NodeName, frame []byte) {
 		s.onOutcome(from, r)
 	case fOutcomeIs:
 		s.onOutcomeIs(from, r)
+	case fSettled:
+		s.onSettled(from, r)
+	case fRuled:
+		s.onRuled(from, r)
 	case fCall, fCast:
 		s.onCall(from, r, k == fCall)
 	case fReply:

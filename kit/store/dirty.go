@@ -320,10 +320,11 @@ func (s *Store) onDirty(from kit.NodeName, r *reader) {
 		} else {
 			s.applyOne(t, &o, "dirty")
 		}
-		if err != nil {
+		if err != nil { // the other copies have it
 			if id != 0 {
-				s.reply(from, id, nil, err)
+				s.peers.Send(from, newFrame(fReply).num(id).num(replyDown).b)
 			}
+			s.breakDown("cannot write what other copies have: " + err.Error())
 			return
 		}
 	}

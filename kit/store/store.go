@@ -51,6 +51,7 @@ type Store struct {
 	locks locks
 	calls calls
 	count counters
+	born  uint64 // the clock when the store was opened
 
 	methods map[string]method // what other stores may ask
 	slowly  map[string]method // and what is served beside the frames that follow
@@ -149,6 +150,7 @@ func Open(cfg Config) (*Store, error) {
 		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
+	s.born = s.clock.next().Time
 	s.locks.init()
 	s.calls.init()
 	s.part.init()
@@ -156,6 +158,7 @@ func Open(cfg Config) (*Store, error) {
 		s.links[n] = &link{}
 	}
 	s.readMeta()
+	s.readDoubts()
 	s.openSplit()
 	return s, nil
 }

@@ -72,7 +72,7 @@ func (tx *Tx) writeLock(table string, key term.Term, kind Lock) (*tab, error) {
 			return nil, abort("not_local", term.Atom(table)) // mnesia_locker:sticky_wlock/3
 		}
 	}
-	if _, err := tx.lockWrite(table, key, lock.Write); err != nil {
+	if err := tx.lockToWrite(table, key); err != nil {
 		return nil, err
 	}
 	t := tx.s.table(table)
