@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"netsplit/kit"
@@ -42,18 +43,60 @@ type freeze struct {
 	spoilt bool // something was decided meanwhile that is not on all nodes
 }
 
-// freezer is a node's part in the freezes.
+// freezer is a node's part in the freezes. It is a lock that those who decide share and a freeze has alone; those who wait
+// for it wait at a channel, since that may be long.
 type freezer struct {
-	decide sync.RWMutex // held shared from deciding a commit to having told it
-	holdMu sync.Mutex   // guards holds
-	holds  int          // freezes that hold decide
+	deciding atomic.Int64    // commits from being decided to being told
+	held     atomic.Bool     // none may begin
+	holdMu   sync.Mutex      // guards what follows
+	holds    int             // freezes
+	open     chan struct{}   // closed when none holds any more
+	idle     []chan struct{} // closed when nothing is being decided
 }
 
-func (f *freezer) hold() {
+// begin begins a decision; it waits while a freeze holds.
+func (f *freezer) begin() {
+	f.deciding.Add(1)
+	for f.held.Load() {
+		f.end()
+		f.holdMu.Lock()
+		open := f.open
+		f.holdMu.Unlock()
+		if open != nil {
+			<-open
+		}
+		f.deciding.Add(1)
+	}
+}
+
+// end ends a decision.
+func (f *freezer) end() {
+	if f.deciding.Add(-1) > 0 || !f.held.Load() {
+		return
+	}
 	f.holdMu.Lock()
 	defer f.holdMu.Unlock()
+	for _, c := range f.idle {
+		close(c)
+	}
+	f.idle = nil
+}
+
+// hold returns when nothing is being decided, and keeps it so until letGo.
+func (f *freezer) hold() {
+	f.holdMu.Lock()
 	if f.holds++; f.holds == 1 {
-		f.decide.Lock()
+		f.open = make(chan struct{})
+		f.held.Store(true)
+	}
+	var idle chan struct{}
+	if f.deciding.Load() > 0 {
+		idle = make(chan struct{})
+		f.idle = append(f.idle, idle)
+	}
+	f.holdMu.Unlock()
+	if idle != nil {
+		<-idle
 	}
 }
 
@@ -61,7 +104,9 @@ func (f *freezer) letGo() {
 	f.holdMu.Lock()
 	defer f.holdMu.Unlock()
 	if f.holds--; f.holds == 0 {
-		f.decide.Unlock()
+		f.held.Store(false)
+		close(f.open)
+		f.open = nil
 	}
 }
 
@@ -203,6 +248,14 @@ func checkpointFreeze(s *Store, from kit.NodeName, arg term.Term) (term.Term, er
 
 // sees reports whether the running nodes are these, and nothing is in doubt whose outcome is being asked for.
 func (s *Store) sees(nodes []kit.NodeName) bool {
+	s.part.mu.Lock()
+	for _, vt := range s.part.voted {
+		if vt.p.Waiting() {
+			s.part.mu.Unlock()
+			return false
+		}
+	}
+	s.part.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.phase == running && slices.Equal(nodes, slices.Sorted(maps.Keys(s.nodes)))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
@@ -16,7 +17,8 @@ type mesh struct {
 	mu    sync.Mutex
 	nodes map[kit.NodeName]*meshNode
 	cuts  map[[2]kit.NodeName]bool
-	sent  int // bytes
+	sent  int                  // bytes
+	delay func() time.Duration // of each frame, in a bubble; may be nil
 }
 
 // meshNode is one node: its disc outlives the store.
@@ -142,6 +144,9 @@ func (n *meshNode) serve(peer kit.NodeName) {
 		n.inbox[peer] = c
 		n.wg.Go(func() {
 			for f := range c {
+				if n.m.delay != nil {
+					time.Sleep(n.m.delay())
+				}
 				f()
 			}
 		})

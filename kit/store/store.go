@@ -150,6 +150,7 @@ func Open(cfg Config) (*Store, error) {
 		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
+	s.cp.most = MaxRetained
 	s.born = s.clock.next().Time
 	s.locks.init()
 	s.calls.init()
