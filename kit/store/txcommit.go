@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -258,7 +259,7 @@ func (s *Store) commitOps(tx *Tx, ops []op) error {
 	if sh.local {
 		tx.touch(s.self)
 	}
-	p := plan{id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
+	p := plan{ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
 	if tx.deferred {
 		p.locks = s.locks.number()
 	}
@@ -313,6 +314,7 @@ func opsFor(v *view, ops []op, n kit.NodeName, all bool) []op {
 
 // plan is one commit on several nodes.
 type plan struct {
+	ctx     context.Context // when it ends the commit is given up, if it is not decided
 	id      commitID
 	tx      lock.Tx
 	others  []kit.NodeName // the participants but this node
@@ -387,19 +389,43 @@ func (s *Store) drive(pl *plan) error {
 			s.step(pl.id, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}
 	}
-	var err error
-	for st := range d.steps {
-		if st.Decided {
-			err = s.decide(pl, d, st)
-		}
-		if st.Done || err != nil {
-			break
-		}
-	}
+	err := s.steer(pl, d)
 	p.mu.Lock()
 	delete(p.driven, pl.id)
 	p.mu.Unlock()
 	return err
+}
+
+// steer does what the coordinator wants until the commit is over.
+func (s *Store) steer(pl *plan, d *driven) error {
+	gone := pl.ctx.Done()
+	for {
+		select {
+		case st := <-d.steps:
+			var err error
+			if st.Decided {
+				err = s.decide(pl, d, st)
+			}
+			if st.Done || err != nil {
+				return err
+			}
+		case <-gone:
+			gone = nil
+			s.giveUpOn(pl.id, term.Atom("killed"))
+		}
+	}
+}
+
+// giveUpOn aborts a commit of this node, unless it is decided.
+func (s *Store) giveUpOn(id commitID, why term.Term) {
+	s.part.mu.Lock()
+	if d := s.part.driven[id]; d != nil {
+		if st, _ := d.c.State(); st == commit.Preparing {
+			d.cancelled = true
+		}
+	}
+	s.part.mu.Unlock()
+	s.step(id, func(c *commit.Coordinator) commit.Step { return c.Cancel(why) })
 }
 
 // tell hands a step to the goroutine that drives the commit.
@@ -436,8 +462,12 @@ func (s *Store) decide(pl *plan, d *driven, st commit.Step) error {
 	s.part.mu.Lock()
 	asked := s.part.record(pl.id, map[bool]commit.State{true: commit.Committed, false: commit.Aborted}[commits])
 	s.part.mu.Unlock()
+	send := s.later
+	if pl.sync {
+		send = s.peers.Send
+	}
 	for _, n := range st.To {
-		s.peers.Send(n, newFrame(fDecide).commit(pl.id).flag(commits).flag(pl.sync).b)
+		send(n, newFrame(fDecide).commit(pl.id).flag(commits).flag(pl.sync).b)
 	}
 	s.tellOutcome(pl.id, asked)
 	return err
