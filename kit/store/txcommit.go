@@ -44,6 +44,8 @@ type driven struct {
 	// standing is the first refusal of a lock, cancelled says that this node gave up.
 	standing  *standing
 	cancelled bool
+	locks     uint64      // the number of the request for locks
+	early     []lockReply // of those who say that it may run again before they say that it stands aside
 }
 
 // voted is a commit that another node drives.
@@ -367,7 +369,7 @@ func (*standing) Error() string { return "a lock was refused" }
 
 // drive runs a commit from this node: prepare everywhere, and when all say yes apply here and tell them.
 func (s *Store) drive(pl *plan) error {
-	d := &driven{steps: make(chan commit.Step, 2*len(pl.others)+4)}
+	d := &driven{steps: make(chan commit.Step, 2*len(pl.others)+4), locks: pl.locks}
 	ties, frames := make([]tie, len(pl.others)), make([][]byte, len(pl.others))
 	for i, n := range pl.others {
 		if ties[i], frames[i] = s.tie(n), pl.frame(n); len(frames[i]) > maxFrame {
