@@ -85,6 +85,10 @@ func (c call) table() (string, error) {
 		switch c.name.Params[1] {
 		case "record", "pattern", "spec":
 			why = append(why, c.args[1])
+			if c.name.Name == "write" {
+				lock := append(c.lock(2), store.WriteLock)[0]
+				why = append(why, term.Atom(lock))
+			}
 		case "item":
 			why[0], why = term.Atom("no_exists"), append(why, c.args[1])
 		}

@@ -100,8 +100,8 @@ func (s *Store) SetMasterNodes(tab string, nodes []kit.NodeName) error {
 	if tab != "" {
 		d := defs[tab]
 		switch {
-		case d == nil && s.phase == stopped:
-			return nil // Mnesia keeps it for a table that may come
+		case d == nil && s.phase == stopped && !s.useDir():
+			return nil // without a schema on disc there is nothing to look it up in
 		case d == nil:
 			return failed("no_exists", term.Atom(tab))
 		}
