@@ -19,7 +19,7 @@ func (p Plan) Without(places []int) Plan {
 			kept = append(kept, f)
 		}
 	}
-	p.Rounds = []Round{{Length: r.Length, Faults: kept}}
+	p.Rounds = []Round{{Length: r.Length, Think: r.Think, Faults: kept}}
 	return p
 }
 

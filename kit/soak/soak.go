@@ -83,6 +83,7 @@ type Plan struct {
 // Round is a stretch of work with faults, after which everything is mended and judged.
 type Round struct {
 	Length time.Duration
+	Think  time.Duration // a client waits up to so long between its transactions
 	Faults []Fault
 }
 
@@ -242,11 +243,11 @@ func drawRound(r *rand.Rand, p Plan) Round {
 	between := func(a, b time.Duration) time.Duration { return a + time.Duration(r.Int64N(int64(b-a)/1000)*1000) }
 	ms := time.Millisecond
 	pick := func() kit.NodeName { return p.Nodes[r.IntN(len(p.Nodes))] }
-	round := Round{Length: between(600*ms, 1000*ms)}
+	round := Round{Length: between(300*ms, 600*ms), Think: 12 * ms}
 	switch p.Weather {
 	case Kills, Power:
 		for range 1 + r.IntN(4) {
-			round.Faults = append(round.Faults, Fault{At: between(20*ms, round.Length), For: between(1*ms, 400*ms), What: Kill, Node: pick()})
+			round.Faults = append(round.Faults, Fault{At: between(20*ms, round.Length), For: between(1*ms, 300*ms), What: Kill, Node: pick()})
 		}
 		if r.IntN(3) == 0 {
 			round.Faults = append(round.Faults, Fault{At: between(20*ms, round.Length), For: between(1*ms, 300*ms), What: Freeze, Node: pick()})
@@ -263,7 +264,7 @@ func drawRound(r *rand.Rand, p Plan) Round {
 			round.Faults[len(round.Faults)-1].Spread = 0
 		}
 	case Majority, Islands:
-		round.Length = between(800*ms, 1200*ms)
+		round.Length, round.Think = between(500*ms, 900*ms), 60*ms
 		n := 1
 		if p.Weather == Majority {
 			n += r.IntN(2)

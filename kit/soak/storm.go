@@ -115,19 +115,17 @@ func (r *run) killAll(ctx context.Context, f Fault, draw *rand.Rand) {
 	if r.plan.Weather == Outage {
 		r.until = r.w.Now() // what is left is judged, and nothing comes on top
 	}
+	killed := map[kit.NodeName]bool{} // the others are down already, and whoever killed them brings them back
 	for _, n := range order {
 		if f.Spread > 0 {
 			_ = r.w.Sleep(ctx, time.Duration(draw.Int64N(int64(f.Spread))))
 		}
-		r.kill(n, false)
+		killed[n] = r.kill(n, false)
 	}
 	_ = r.w.Sleep(ctx, f.For)
 	draw.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	for _, n := range order {
-		r.mu.Lock()
-		dead := !r.nodes[n].alive
-		r.mu.Unlock()
-		if dead {
+		if killed[n] {
 			r.w.Go(func(ctx context.Context) { r.revive(ctx, n) })
 		}
 		_ = r.w.Sleep(ctx, time.Duration(draw.Int64N(int64(50*time.Millisecond))))

@@ -62,7 +62,7 @@ func (c *client) work(ctx context.Context) {
 			_ = r.w.Sleep(ctx, 20*time.Millisecond)
 			continue
 		}
-		_ = r.w.Sleep(ctx, time.Duration(c.rand.Int64N(int64(6*time.Millisecond))))
+		_ = r.w.Sleep(ctx, time.Duration(c.rand.Int64N(int64(r.plan.Rounds[r.round].Think))))
 	}
 }
 
