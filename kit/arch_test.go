@@ -31,6 +31,7 @@ var may = map[string]string{
 	"kit/store/lock":     "kit/term",
 	"kit/store/commit":   "kit/term",
 	"kit/store/disk":     "kit/term kit/simlink",
+	"kit/store/split":    "kit/term",
 	"kit/store":          "kit/term kit/store/...",
 	"kit/mnesia":         "kit/term kit/door kit/store kit/store/...",
 	"kit/node":           "kit/term kit/door kit/wire kit/peer kit/store kit/store/disk kit/mnesia kit/simlink",

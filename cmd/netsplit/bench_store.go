@@ -28,6 +28,7 @@ type storeBench struct {
 	storages []string
 	works    []string
 	clients  []int
+	records  int    // in the largest table of a workload that can be of any size; 0: its own number
 	only     string // part of a row's name
 	runs     int
 	length   time.Duration // of a sample
@@ -77,6 +78,7 @@ func newBenchStoreCmd() *cobra.Command {
 	f.StringSliceVar(&b.storages, "storage", []string{"ram", "disc"}, "storages: ram, disc")
 	f.StringSliceVar(&b.works, "work", storeWorks, "workloads")
 	f.IntSliceVar(&b.clients, "clients", []int{1, 8, 64}, "clients at once, where the workload does not say")
+	f.IntVar(&b.records, "records", 0, "records in the largest table of micro, tpcb and hlr; 0 for what the workload says")
 	f.StringVar(&b.only, "only", "", "only rows whose name has this in it")
 	f.DurationVar(&b.length, "time", time.Second, "length of a sample")
 	f.StringVar(&b.profiles, "profile", "", "folder that gets a CPU profile of the first node for each row")
@@ -104,6 +106,9 @@ func (b *storeBench) valid() error {
 	}
 	if b.length < time.Millisecond || b.length > time.Minute {
 		return bad("samples of %v, from 1ms to 1m are possible", b.length)
+	}
+	if b.records < 0 || b.records > 10_000_000 {
+		return bad("%d records, up to 10000000 are possible", b.records)
 	}
 	for _, n := range b.nodes {
 		if n < 1 || n > 7 {
@@ -264,9 +269,10 @@ func (w *storeWork) kind() store.Storage {
 // prepare makes the tables, with copies on the nodes that are named; the first node fills them.
 func (w *storeWork) prepare(ctx context.Context, copies []kit.NodeName) error {
 	for i, n := range slices.Backward(w.nodes) {
-		verb, args := benchwork.VerbEnlist, []term.Term{term.Atom(w.work), term.Atoms(w.nodes...)}
+		verb, args := benchwork.VerbEnlist, []term.Term{term.Atom(w.work), term.Atoms(w.nodes...), term.Int(w.bench.records)}
 		if i == 0 {
-			verb, args = benchwork.VerbPrepare, []term.Term{term.Atom(w.work), term.Atom(w.kind()), term.Atoms(copies...)}
+			verb, args = benchwork.VerbPrepare, []term.Term{term.Atom(w.work), term.Atom(w.kind()), term.Atoms(copies...),
+				term.Int(w.bench.records)}
 		}
 		if _, err := w.ask(ctx, n, verb, args...); err != nil {
 			return fmt.Errorf("prepare %s: %w", n, err)
@@ -298,7 +304,7 @@ func (w *storeWork) measure(cmd *cobra.Command, rows []storeRow) ([]figure, erro
 
 // row takes the samples of one row, after a short one that does not count.
 func (w *storeWork) row(ctx context.Context, name string, r storeRow) ([]figure, error) {
-	var rate, p50, p99 []float64
+	var rate, p50, p99, cpu []float64
 	for i := range w.bench.runs + 1 {
 		length, profile := w.bench.length, ""
 		switch {
@@ -320,12 +326,14 @@ func (w *storeWork) row(ctx context.Context, name string, r storeRow) ([]figure,
 			rate = append(rate, s.Rate())
 		}
 		p50, p99 = append(p50, float64(s.P50)/1e3), append(p99, float64(s.P99)/1e3)
+		cpu = append(cpu, float64(s.CPU)/1e3/float64(max(s.Count, 1)))
 	}
 	unit := "ops/s"
 	if r.micros {
 		unit = "us"
 	}
-	return []figure{figureOf(name, unit, rate), figureOf(name+", p50", "us", p50), figureOf(name+", p99", "us", p99)}, nil
+	return []figure{figureOf(name, unit, rate), figureOf(name+", p50", "us", p50), figureOf(name+", p99", "us", p99),
+		figureOf(name+", cpu", "us", cpu)}, nil
 }
 
 func figureOf(name, unit string, samples []float64) figure {

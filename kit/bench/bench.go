@@ -20,8 +20,8 @@ import (
 
 // The requests that a node with App answers.
 const (
-	VerbPrepare = "bench_prepare" // work, storage, nodes: makes and fills the tables, from one node
-	VerbEnlist  = "bench_enlist"  // work, nodes: gets a node ready to run work that another one has prepared
+	VerbPrepare = "bench_prepare" // work, storage, nodes, records?: makes and fills the tables, from one node
+	VerbEnlist  = "bench_enlist"  // work, nodes, records?: gets a node ready to run work that another one has prepared
 	VerbRun     = "bench_run"     // operation, clients, milliseconds, profile?: drives clients and gives a Sample
 	VerbSettle  = "bench_settle"  // returns when no transaction is under way in the work's tables
 	VerbSums    = "bench_sums"    // gives the sums of this node's copies, for Check
@@ -32,6 +32,7 @@ const (
 const (
 	maxClients = 4096
 	maxFor     = 10 * time.Minute
+	maxRecords = 100_000_000
 )
 
 // action is one operation of one client.
@@ -104,20 +105,42 @@ func names(args []term.Term, i int) ([]kit.NodeName, error) {
 	return nodes, nil
 }
 
-// load makes the workload with the given name for a cluster of that many nodes.
-func load(name string, nodes int, self kit.NodeName) (workload, error) {
+// records gives how many records are asked for; 0 for the workload's own number.
+func records(args []term.Term, i int) (int, error) {
+	if i >= len(args) {
+		return 0, nil
+	}
+	n, ok := args[i].(term.Int)
+	if !ok || n < 0 || n > maxRecords {
+		return 0, invalid("argument %d is no number of records up to %d", i+1, maxRecords)
+	}
+	return int(n), nil
+}
+
+// load makes the workload with the given name for a cluster of that many nodes. With records its largest table has that
+// many, if the workload can be of any size.
+func load(name string, nodes, records int, self kit.NodeName) (workload, error) {
+	or := func(n int) int {
+		if records > 0 {
+			return records
+		}
+		return n
+	}
 	switch name {
 	case "micro":
-		return &micro{}, nil
+		return &micro{rows: or(microRows)}, nil
 	case "meter":
 		return &meter{}, nil
 	case "hlr":
-		return &hlr{}, nil
+		return newHLR(or(hlrSubscribers)), nil
 	case "bulk":
 		return &bulk{}, nil
 	}
 	if c, ok := tpcbConfigs(nodes)[name]; ok {
 		c.self = self
+		if name == "tpcb" {
+			c.accounts = or(c.accounts)
+		}
 		return c, nil
 	}
 	return nil, invalid("there is no workload %q", name)
@@ -128,7 +151,11 @@ func (b *bench) enlist(_ context.Context, n *node.Node, args []term.Term) (term.
 	if err != nil {
 		return nil, err
 	}
-	b.work, err = load(atom(args, 0), len(nodes), n.Name())
+	size, err := records(args, 2)
+	if err != nil {
+		return nil, err
+	}
+	b.work, err = load(atom(args, 0), len(nodes), size, n.Name())
 	return term.Atom("ok"), err
 }
 
@@ -137,7 +164,11 @@ func (b *bench) prepare(ctx context.Context, n *node.Node, args []term.Term) (te
 	if err != nil {
 		return nil, err
 	}
-	w, err := load(atom(args, 0), len(nodes), n.Name())
+	size, err := records(args, 3)
+	if err != nil {
+		return nil, err
+	}
+	w, err := load(atom(args, 0), len(nodes), size, n.Name())
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func TestEveryOperationKeepsItsSums(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
 			s := alone(t)
-			w, err := load(name, 1, "a")
+			w, err := load(name, 1, 0, "a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,10 +174,10 @@ func alone(t *testing.T) *store.Store {
 }
 
 func TestUnknownNamesAreRefused(t *testing.T) {
-	if _, err := load("nothing", 1, "a"); err == nil || !strings.Contains(err.Error(), "nothing") {
+	if _, err := load("nothing", 1, 0, "a"); err == nil || !strings.Contains(err.Error(), "nothing") {
 		t.Errorf("unknown workload: %v", err)
 	}
-	for _, w := range []workload{&micro{}, &hlr{}, &meter{}, &bulk{}, &tpcb{}} {
+	for _, w := range []workload{&micro{}, newHLR(1), &meter{}, &bulk{}, &tpcb{}} {
 		if _, _, err := w.client(nil, "nothing", 0); err == nil {
 			t.Errorf("%T has an operation that is not there", w)
 		}

@@ -15,6 +15,7 @@ type Sample struct {
 	Count    int64         // operations done
 	Took     time.Duration // from the first client's start to the last one's end
 	P50, P99 time.Duration // latency of an operation: half of them, 99 of 100 of them, took no longer
+	CPU      time.Duration // what the processors spent meanwhile for all nodes that had clients; 0: not known
 }
 
 // Rate is the number of operations a second.
@@ -26,16 +27,16 @@ func (s Sample) Rate() float64 {
 }
 
 func (s Sample) term() term.Term {
-	return term.L(term.Int(s.Count), term.Int(s.Took), term.Int(s.P50), term.Int(s.P99))
+	return term.L(term.Int(s.Count), term.Int(s.Took), term.Int(s.P50), term.Int(s.P99), term.Int(s.CPU))
 }
 
 // ReadSample reads what VerbRun answers.
 func ReadSample(t term.Term) (Sample, error) {
 	l, ok := t.(term.List)
-	if !ok || len(l) != 4 {
+	if !ok || len(l) != 5 {
 		return Sample{}, wrong("%s is no sample", term.String(t))
 	}
-	var v [4]int64
+	var v [5]int64
 	for i := range v {
 		n, ok := l[i].(term.Int)
 		if !ok {
@@ -43,7 +44,7 @@ func ReadSample(t term.Term) (Sample, error) {
 		}
 		v[i] = int64(n)
 	}
-	return Sample{v[0], time.Duration(v[1]), time.Duration(v[2]), time.Duration(v[3])}, nil
+	return Sample{v[0], time.Duration(v[1]), time.Duration(v[2]), time.Duration(v[3]), time.Duration(v[4])}, nil
 }
 
 // Join adds up samples that were taken on several nodes at the same time.
@@ -51,6 +52,7 @@ func Join(samples []Sample) Sample {
 	var all Sample
 	for _, s := range samples {
 		all.Count += s.Count
+		all.CPU += s.CPU
 		all.Took = max(all.Took, s.Took)
 		all.P50 = max(all.P50, s.P50)
 		all.P99 = max(all.P99, s.P99)
@@ -98,7 +100,7 @@ func drive(ctx context.Context, w workload, s *store.Store, op string, clients i
 			return Sample{}, err
 		}
 	}
-	begun := time.Now()
+	begun, cpu := time.Now(), cpuTime()
 	var all sync.WaitGroup
 	for i := range lanes {
 		all.Go(func() {
@@ -117,7 +119,7 @@ func drive(ctx context.Context, w workload, s *store.Store, op string, clients i
 		})
 	}
 	all.Wait()
-	sample := Sample{Took: time.Since(begun)}
+	sample := Sample{Took: time.Since(begun), CPU: cpuTime() - cpu}
 	var times histogram
 	for i := range lanes {
 		if err := lanes[i].err; err != nil {

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -16,25 +17,46 @@ const (
 	hlrSubscribers = 25_000
 	hlrGroups      = 5
 	hlrServers     = 1
-	hlrSuffixes    = 100 // fragments in the original, where a subscriber's suffix says in which it is
+	hlrSuffixes    = 100 // fragments of each table; a subscriber's suffix says in which it is
 )
 
-// hlr is the "Canadian" benchmark of a home location register. Tables are whole here, not in 100 fragments, and a
-// generator runs its transactions on its own node; in the original it sends them to the node that has a fragment's
-// sticky locks.
+// hlr is the "Canadian" benchmark of a home location register. Its tables are in 100 fragments, tables of their own that
+// are named as mnesia_frag does it; all of a subscriber is in fragments of one number. A generator runs its
+// transactions on its own node and takes write locks, which is a setting of the original too; by default that one
+// sends them to the node that has a fragment's sticky locks.
 type hlr struct {
+	subscribers                 int
+	subscriber, session, server [hlrSuffixes]string // the fragments' names
+
 	// What this node's generators have brought about, in committed transactions.
 	created, deleted, sessionReads atomic.Int64
 }
 
-func (b *hlr) tables() []store.Table {
-	return []store.Table{
-		{Name: "subscriber", Attributes: []string{"subscriber_number", "subscriber_name", "group_id", "location", "active_sessions",
-			"changed_by", "changed_time", "suffix"}},
-		{Name: "group", Attributes: []string{"group_id", "group_name", "allow_read", "allow_insert", "allow_delete"}},
-		{Name: "server", Attributes: []string{"server_key", "server_name", "no_of_read", "no_of_insert", "no_of_delete", "suffix"}},
-		{Name: "session", Attributes: []string{"session_key", "session_details", "suffix"}},
+func newHLR(subscribers int) *hlr {
+	b := &hlr{subscribers: subscribers}
+	for i := range hlrSuffixes {
+		name := func(table string) string {
+			if i == 0 {
+				return table
+			}
+			return fmt.Sprintf("%s_frag%d", table, i+1)
+		}
+		b.subscriber[i], b.session[i], b.server[i] = name("subscriber"), name("session"), name("server")
 	}
+	return b
+}
+
+func (b *hlr) tables() []store.Table {
+	all := []store.Table{{Name: "group", Attributes: []string{"group_id", "group_name", "allow_read", "allow_insert", "allow_delete"}}}
+	for i := range hlrSuffixes {
+		all = append(all,
+			store.Table{Name: b.subscriber[i], RecordName: "subscriber", Attributes: []string{"subscriber_number", "subscriber_name",
+				"group_id", "location", "active_sessions", "changed_by", "changed_time", "suffix"}},
+			store.Table{Name: b.server[i], RecordName: "server", Attributes: []string{"server_key", "server_name", "no_of_read",
+				"no_of_insert", "no_of_delete", "suffix"}},
+			store.Table{Name: b.session[i], RecordName: "session", Attributes: []string{"session_key", "session_details", "suffix"}})
+	}
+	return all
 }
 
 // Positions of fields that change.
@@ -65,15 +87,15 @@ func (b *hlr) fill(ctx context.Context, s *store.Store) error {
 		for suffix := range hlrSuffixes {
 			row := term.Tuple{term.Atom("server"), term.Tuple{term.Int(server), term.Int(suffix)}, term.Int(server),
 				term.Int(0), term.Int(0), term.Int(0), term.Int(suffix)}
-			if err := s.DirtyWrite(ctx, "server", row); err != nil {
+			if err := s.DirtyWrite(ctx, b.server[suffix], row); err != nil {
 				return err
 			}
 		}
 	}
-	for n := range hlrSubscribers {
+	for n := range b.subscribers {
 		row := term.Tuple{term.Atom("subscriber"), term.Int(n), term.Bin("x"), term.Int(rng.IntN(hlrGroups)), term.Int(0), term.Int(0),
 			text, text, term.Int(n % hlrSuffixes)}
-		if err := s.DirtyWrite(ctx, "subscriber", row); err != nil {
+		if err := s.DirtyWrite(ctx, b.subscriber[n%hlrSuffixes], row); err != nil {
 			return err
 		}
 	}
@@ -92,8 +114,8 @@ type generator struct {
 type session struct{ subscriber, server int }
 
 func (x session) key() term.Tuple    { return term.Tuple{term.Int(x.subscriber), term.Int(x.server)} }
-func (x session) suffix() term.Int   { return term.Int(x.subscriber % hlrSuffixes) }
-func (x session) counter() term.Term { return term.Tuple{term.Int(x.server), x.suffix()} }
+func (x session) suffix() int        { return x.subscriber % hlrSuffixes }
+func (x session) counter() term.Term { return term.Tuple{term.Int(x.server), term.Int(x.suffix())} }
 
 func (b *hlr) client(s *store.Store, op string, i int) (action, int, error) {
 	if op != "generate" {
@@ -106,7 +128,7 @@ func (b *hlr) client(s *store.Store, op string, i int) (action, int, error) {
 var errRollBack = store.Abort(term.Atom("roll_back"))
 
 func (g *generator) step(ctx context.Context) error {
-	any := session{g.rng.IntN(hlrSubscribers), g.rng.IntN(hlrServers)}
+	any := session{g.rng.IntN(g.b.subscribers), g.rng.IntN(hlrServers)}
 	own := any
 	if len(g.sessions) > 0 {
 		own = g.sessions[0]
@@ -115,7 +137,7 @@ func (g *generator) step(ctx context.Context) error {
 	case n < 25:
 		return g.move(ctx, any)
 	case n < 50:
-		return g.s.Activity(ctx, store.SyncDirty, func(tx *store.Tx) error { _, err := row(tx, "subscriber", term.Int(any.subscriber)); return err })
+		return g.s.Activity(ctx, store.SyncDirty, func(tx *store.Tx) error { _, err := g.subscriber(tx, any); return err })
 	case n < 70:
 		return g.read(ctx, own)
 	case n < 85:
@@ -136,6 +158,10 @@ func row(tx *store.Tx, table string, key term.Term, lk ...store.Lock) (term.Tupl
 	return rows[0], nil
 }
 
+func (g *generator) subscriber(tx *store.Tx, x session, lk ...store.Lock) (term.Tuple, error) {
+	return row(tx, g.b.subscriber[x.suffix()], term.Int(x.subscriber), lk...)
+}
+
 // with gives a copy of a row in which one field is another.
 func with(r term.Tuple, i int, v term.Term) term.Tuple {
 	r = append(term.Tuple(nil), r...)
@@ -148,13 +174,13 @@ func (g *generator) move(ctx context.Context, x session) error {
 	text := term.Bin(strings.Repeat("y", 25))
 	place := term.Int(g.rng.IntN(100_000))
 	return g.s.Transaction(ctx, func(tx *store.Tx) error {
-		sub, err := row(tx, "subscriber", term.Int(x.subscriber), store.WriteLock)
+		sub, err := g.subscriber(tx, x, store.WriteLock)
 		if err != nil {
 			return err
 		}
 		sub = with(sub, fieldLocation, place)
 		sub[fieldBy], sub[fieldTime] = text, text
-		return tx.Write("subscriber", sub, store.StickyLock)
+		return tx.Write(g.b.subscriber[x.suffix()], sub)
 	})
 }
 
@@ -169,19 +195,20 @@ func (g *generator) allowed(ctx context.Context, sub term.Tuple, x session, what
 }
 
 // count adds 1 to a field of the server's row.
-func count(tx *store.Tx, x session, i int) error {
-	server, err := row(tx, "server", x.counter(), store.WriteLock)
+func (g *generator) count(tx *store.Tx, x session, i int) error {
+	table := g.b.server[x.suffix()]
+	server, err := row(tx, table, x.counter(), store.WriteLock)
 	if err != nil {
 		return err
 	}
-	return tx.Write("server", with(server, i, term.Int(field(server, i)+1)), store.StickyLock)
+	return tx.Write(table, with(server, i, term.Int(field(server, i)+1)))
 }
 
 func (g *generator) read(ctx context.Context, x session) error {
 	var done bool
 	err := g.s.Transaction(ctx, func(tx *store.Tx) error {
 		done = false
-		sub, err := row(tx, "subscriber", term.Int(x.subscriber))
+		sub, err := g.subscriber(tx, x)
 		if err != nil {
 			return err
 		}
@@ -189,11 +216,11 @@ func (g *generator) read(ctx context.Context, x session) error {
 		if err != nil || !may || !active {
 			return err
 		}
-		if _, err := row(tx, "session", x.key()); err != nil {
+		if _, err := row(tx, g.b.session[x.suffix()], x.key()); err != nil {
 			return err
 		}
 		done = true
-		return count(tx, x, fieldRead)
+		return g.count(tx, x, fieldRead)
 	})
 	if err == nil && done {
 		g.b.sessionReads.Add(1)
@@ -206,7 +233,7 @@ func (g *generator) create(ctx context.Context, x session) error {
 	back := g.rng.IntN(100) < 2
 	err := g.s.Transaction(ctx, func(tx *store.Tx) error {
 		done = false
-		sub, err := row(tx, "subscriber", term.Int(x.subscriber), store.WriteLock)
+		sub, err := g.subscriber(tx, x, store.WriteLock)
 		if err != nil {
 			return err
 		}
@@ -216,14 +243,14 @@ func (g *generator) create(ctx context.Context, x session) error {
 		}
 		if may && !active {
 			done = true
-			if err := tx.Write("session", term.Tuple{term.Atom("session"), x.key(), g.details, x.suffix()}, store.StickyLock); err != nil {
+			if err := tx.Write(g.b.session[x.suffix()], term.Tuple{term.Atom("session"), x.key(), g.details, term.Int(x.suffix())}); err != nil {
 				return err
 			}
 			bits := term.Int(field(sub, fieldActive) | 1<<x.server)
-			if err := tx.Write("subscriber", with(sub, fieldActive, bits), store.StickyLock); err != nil {
+			if err := tx.Write(g.b.subscriber[x.suffix()], with(sub, fieldActive, bits)); err != nil {
 				return err
 			}
-			if err := count(tx, x, fieldInsert); err != nil {
+			if err := g.count(tx, x, fieldInsert); err != nil {
 				return err
 			}
 		}
@@ -241,7 +268,7 @@ func (g *generator) remove(ctx context.Context, x session) error {
 	back := g.rng.IntN(100) < 2
 	err := g.s.Transaction(ctx, func(tx *store.Tx) error {
 		done = false
-		sub, err := row(tx, "subscriber", term.Int(x.subscriber), store.WriteLock)
+		sub, err := g.subscriber(tx, x, store.WriteLock)
 		if err != nil {
 			return err
 		}
@@ -251,14 +278,14 @@ func (g *generator) remove(ctx context.Context, x session) error {
 		}
 		if may && active {
 			done = true
-			if err := tx.Delete("session", x.key(), store.StickyLock); err != nil {
+			if err := tx.Delete(g.b.session[x.suffix()], x.key()); err != nil {
 				return err
 			}
 			bits := term.Int(field(sub, fieldActive) &^ (1 << x.server))
-			if err := tx.Write("subscriber", with(sub, fieldActive, bits), store.StickyLock); err != nil {
+			if err := tx.Write(g.b.subscriber[x.suffix()], with(sub, fieldActive, bits)); err != nil {
 				return err
 			}
-			if err := count(tx, x, fieldDelete); err != nil {
+			if err := g.count(tx, x, fieldDelete); err != nil {
 				return err
 			}
 		}
@@ -295,21 +322,25 @@ func (b *hlr) sums(ctx context.Context, s *store.Store) (Sums, error) {
 	out := Sums{Done: []int64{created, deleted, reads, created - deleted},
 		Equal: [][]int{{0, 1, 2, 9}, {3, 6}, {4, 7}, {5, 8}}}
 	for _, p := range []struct {
-		table string
-		of    func(term.Tuple) int64
+		tables [hlrSuffixes]string
+		of     func(term.Tuple) int64
 	}{
-		{"session", one},
-		{"subscriber", func(r term.Tuple) int64 { return field(r, fieldActive) & 1 }}, // there is one server
-		{"server", func(r term.Tuple) int64 { return field(r, fieldInsert) - field(r, fieldDelete) }},
-		{"server", func(r term.Tuple) int64 { return field(r, fieldInsert) }},
-		{"server", func(r term.Tuple) int64 { return field(r, fieldDelete) }},
-		{"server", func(r term.Tuple) int64 { return field(r, fieldRead) }},
+		{b.session, one},
+		{b.subscriber, func(r term.Tuple) int64 { return field(r, fieldActive) & 1 }}, // there is one server
+		{b.server, func(r term.Tuple) int64 { return field(r, fieldInsert) - field(r, fieldDelete) }},
+		{b.server, func(r term.Tuple) int64 { return field(r, fieldInsert) }},
+		{b.server, func(r term.Tuple) int64 { return field(r, fieldDelete) }},
+		{b.server, func(r term.Tuple) int64 { return field(r, fieldRead) }},
 	} {
-		n, err := sum(ctx, s, p.table, p.of)
-		if err != nil {
-			return Sums{}, err
+		var total int64
+		for _, t := range p.tables {
+			n, err := sum(ctx, s, t, p.of)
+			if err != nil {
+				return Sums{}, err
+			}
+			total += n
 		}
-		out.Copies = append(out.Copies, n)
+		out.Copies = append(out.Copies, total)
 	}
 	return out, nil
 }

@@ -10,11 +10,12 @@ import (
 	"netsplit/kit/term"
 )
 
-// microRows is the number of rows in each of the two tables.
+// microRows is the number of rows in each of the two tables, unless another one is asked for.
 const microRows = 100_000
 
 // micro is the table of single operations: t{k, v} with a value of 100 bytes, and the counters c{k, n}.
 type micro struct {
+	rows  int
 	added atomic.Int64 // what the clients of this node have added to counters
 }
 
@@ -43,7 +44,7 @@ func value(k int) term.Bin {
 }
 
 func (m *micro) fill(ctx context.Context, s *store.Store) error {
-	for k := 1; k <= microRows; k++ {
+	for k := 1; k <= m.rows; k++ {
 		if err := s.DirtyWrite(ctx, "t", term.Tuple{term.Atom("t"), term.Int(k), value(k)}); err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func (m *micro) fill(ctx context.Context, s *store.Store) error {
 }
 
 func (m *micro) client(s *store.Store, op string, i int) (action, int, error) {
-	top := microRows
+	top := max(m.rows, 1)
 	name, hot := strings.CutSuffix(op, "_onekey")
 	if hot {
 		top = 1

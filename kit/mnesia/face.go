@@ -4,6 +4,7 @@ package mnesia
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"netsplit/kit/door"
@@ -37,7 +38,7 @@ type verb struct {
 func New(s *store.Store) *Face {
 	f := &Face{store: s, subs: map[string]*store.Subscription{}}
 	f.ctx, f.stop = context.WithCancel(context.Background())
-	f.verbs = append(f.list(), f.backupVerbs()...)
+	f.verbs = slices.Concat(f.list(), f.backupVerbs(), f.splitVerbs())
 	return f
 }
 

@@ -180,7 +180,7 @@ func (d *DB) answer(r *run, v *verb, table string, out door.Outcome) (starlark.V
 
 // show decodes a successful answer; where it holds rows, they get the names of their fields.
 func (d *DB) show(r *run, v *verb, table string, out door.Outcome) (starlark.Value, error) {
-	w := view{s: d.node.s, names: v.names}
+	w := view{s: d.node.s, names: v.names, keys: v.keys}
 	if v.rows && table != "" && !bytes.Equal(bytes.TrimSpace(out.Value), []byte("[]")) {
 		w.table = r.tableInfo(d.node, table)
 	}

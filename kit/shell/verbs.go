@@ -44,6 +44,7 @@ type verb struct {
 	usage   string                // arguments as help shows them
 	rows    bool                  // the answer holds rows of the table
 	names   bool                  // atoms in the answer are names
+	keys    bool                  // atoms that are keys of its maps are names
 	schema  bool                  // it changes table definitions
 	doc     string
 	example string
@@ -67,7 +68,7 @@ var (
 )
 
 // verbs are all functions of the store, in the order of the help.
-var verbs = slices.Concat(storeVerbs, schemaVerbs, backupVerbs, dirtyVerbs, txVerbs)
+var verbs = slices.Concat(storeVerbs, schemaVerbs, backupVerbs, splitVerbs, dirtyVerbs, txVerbs)
 
 var storeVerbs = []verb{
 	{name: "start", do: "start_store", params: []param{{name: "config", kind: argOptions, opt: true}},
@@ -162,6 +163,18 @@ var backupVerbs = []verb{
 	{name: "load_textfile", params: []param{{name: "text", kind: argData}}, names: true,
 		doc: "Makes tables and fills them from the text of Mnesia's format: a term {tables, [...]}, then records.", example: `a.db.load_textfile("{tables, [{t, []}]}.\n{t, 1, 2}.\n")`},
 	{name: "dump_to_textfile", params: []param{{name: "file", kind: argData, opt: true}}, doc: "Writes the node's tables as text.", example: "a.db.dump_to_textfile()"},
+}
+
+var splitVerbs = []verb{
+	{name: "split_info", names: true, doc: "The tables that have lost a node with a copy, and for how many seconds.", example: "a.db.split_info()"},
+	{name: "split_changes", params: []param{pTable, pNode}, keys: true,
+		doc:     "What this node changed in a table since it lost that node: of each key the first change, the rows before it, the latest.",
+		example: `a.db.split_changes("person", b)`},
+	{name: "forget_split", params: []param{pTable, pNode}, names: true, doc: "Ends that, when both copies were made equal by hand.",
+		example: `a.db.forget_split("person", b)`},
+	{name: "table_diff", params: []param{pTable, pNode}, keys: true,
+		doc:     "The rows in which another node's copy differs, and what each node did to them since the split.",
+		example: `a.db.table_diff("person", b)`},
 }
 
 var dirtyVerbs = []verb{

@@ -26,6 +26,7 @@ import (
 	"netsplit/kit/store/disk"
 	"netsplit/kit/store/lock"
 	"netsplit/kit/store/match"
+	"netsplit/kit/store/split"
 	"netsplit/kit/term"
 	"netsplit/kit/wire"
 )
@@ -44,7 +45,8 @@ func packages() map[string]fs.FS {
 		"kit": kit.Sources, "kit/term": term.Sources, "kit/door": door.Sources, "kit/wire": wire.Sources,
 		"kit/peer": peer.Sources, "kit/store": store.Sources, "kit/store/match": match.Sources,
 		"kit/store/lock": lock.Sources, "kit/store/commit": commit.Sources, "kit/store/disk": disk.Sources,
-		"kit/mnesia": mnesia.Sources, "kit/node": node.Sources, "kit/simlink": simlink.Sources,
+		"kit/store/split": split.Sources,
+		"kit/mnesia":      mnesia.Sources, "kit/node": node.Sources, "kit/simlink": simlink.Sources,
 	}
 }
 

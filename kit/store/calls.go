@@ -124,6 +124,10 @@ func (s *Store) onCall(from kit.NodeName, r *reader, answer bool) {
 	if r.err != nil {
 		return
 	}
+	if f := s.slowly[name]; f != nil && answer {
+		s.serveLater(from, id, f, arg)
+		return
+	}
 	f, ok := s.methods[name]
 	var v term.Term = term.Atom("ok")
 	var err error
@@ -209,7 +213,7 @@ func (s *Store) Receive(from kit.NodeName, frame []byte) {
 			s.release(tx)
 		}
 	case fPrepare:
-		s.onPrepare(from, r)
+		s.onPrepare(from, r.b)
 	case fVote:
 		s.onVote(from, r)
 	case fDecide:
@@ -222,6 +226,10 @@ func (s *Store) Receive(from kit.NodeName, frame []byte) {
 		s.onOutcome(from, r)
 	case fOutcomeIs:
 		s.onOutcomeIs(from, r)
+	case fSettled:
+		s.onSettled(from, r)
+	case fRuled:
+		s.onRuled(from, r)
 	case fCall, fCast:
 		s.onCall(from, r, k == fCall)
 	case fReply:

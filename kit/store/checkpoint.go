@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"netsplit/kit"
+	"netsplit/kit/store/split"
 	"netsplit/kit/term"
 )
 
@@ -23,12 +24,13 @@ type CheckpointOptions struct {
 
 // checkpoints are those that this node keeps a part of.
 type checkpoints struct {
-	live  atomic.Int32 // how many; 0 costs writers nothing more than looking
+	live  atomic.Int32 // how many, and one for the split journal; 0 costs writers nothing more than looking
 	gate  sync.RWMutex // held shared while a transaction is applied, so that a checkpoint sees all of it or nothing
 	mu    sync.Mutex
 	all   map[string]*checkpoint
 	parts map[string]*staged // what is being restored or installed here, by its id
 	made  int
+	split *split.Journal // what was changed since a peer was lost
 }
 
 // checkpoint is one state of some tables; it is never changed but for its retainers.
@@ -53,6 +55,11 @@ type retainer struct {
 
 // retain keeps the rows of a key before an operation changes them.
 func (s *Store) retain(d *data, o *op) {
+	if o.kind == opClear {
+		s.noteCleared(o.tab, d)
+	} else {
+		s.noteOne(d, o)
+	}
 	key := o.key
 	if o.row != nil {
 		key = o.row[1]
@@ -69,6 +76,7 @@ func (s *Store) retain(d *data, o *op) {
 // retainAll keeps all rows of a table, before its content is replaced.
 func (s *Store) retainAll(t *tab) {
 	if t != nil && t.data != nil && s.cp.live.Load() > 0 {
+		s.noteCleared(t.Name, t.data)
 		s.cp.each(t.Name, func(r *retainer) { r.keepAll(t.data) })
 	}
 }
@@ -153,11 +161,30 @@ func (s *Store) tableCheckpoints(tab string) term.List {
 	return l
 }
 
-func (c *checkpoints) reset() {
+// reset forgets all checkpoints, and without a disc the split journal: the copies that it tells of are gone.
+func (c *checkpoints) reset(disc bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !disc {
+		_ = c.split.Clear() // there is no file that could fail
+	}
 	c.all, c.parts = nil, nil
-	c.live.Store(0)
+	c.count()
+}
+
+// count tells writers whether anybody wants to know what they change. Callers hold mu.
+func (c *checkpoints) count() {
+	n := int32(len(c.all))
+	if c.split.Active() {
+		n++
+	}
+	c.live.Store(n)
+}
+
+func (c *checkpoints) recount() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count()
 }
 
 func (c *checkpoints) named(name string) *checkpoint {
@@ -293,7 +320,7 @@ func checkpointMake(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) 
 		return nil, &Error{Class: Failed, Reason: reason("system_limit", name), kind: kit.Overloaded}
 	}
 	s.cp.all[cp.name] = cp
-	s.cp.live.Store(int32(len(s.cp.all)))
+	s.cp.count()
 	return nil, nil
 }
 
@@ -350,7 +377,7 @@ func checkpointDrop(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) 
 	s.cp.mu.Lock()
 	defer s.cp.mu.Unlock()
 	delete(s.cp.all, string(name))
-	s.cp.live.Store(int32(len(s.cp.all)))
+	s.cp.count()
 	return nil, nil
 }
 

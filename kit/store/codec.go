@@ -30,6 +30,8 @@ const (
 	fReply                          // its answer
 	fChunk                          // rows of a table on their way to a new copy
 	fCast                           // a message of the control plane, as a term
+	fSettled                        // a participant needs no decisions but those named
+	fRuled                          // what was decided about a transaction while its coordinator was away
 )
 
 // maxItems bounds every count in a frame, far above what a frame of the wire's size can hold.
@@ -57,6 +59,8 @@ func (w *writer) str(s string) *writer {
 func (w *writer) term(t term.Term) *writer { w.b = term.Append(w.b, t); return w }
 
 func (w *writer) tx(t lock.Tx) *writer { return w.num(t.Time).str(string(t.Node)) }
+
+func (w *writer) commit(id commitID) *writer { return w.tx(lock.Tx(id)) }
 
 func (w *writer) nodes(ns []kit.NodeName) *writer {
 	w.num(uint64(len(ns)))
@@ -137,6 +141,8 @@ func (r *reader) term() term.Term {
 }
 
 func (r *reader) tx() lock.Tx { return lock.Tx{Time: r.num(), Node: r.node()} }
+
+func (r *reader) commit() commitID { return commitID(r.tx()) }
 
 func (r *reader) nodes() []kit.NodeName {
 	n := r.count()

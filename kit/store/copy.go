@@ -144,6 +144,7 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 		}
 		if err == nil {
 			err = s.endCopy(name, l)
+			s.splitCopied(name, l.from)
 		}
 		if err != nil {
 			return err
@@ -172,6 +173,7 @@ func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
 	if from == "" {
 		return nil, nil, abort("no_exists", term.Atom(name))
 	}
+	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
 	l := &loading{from: from, buf: &buffer{}, rows: newData(t.Def), done: make(chan error, 1)}
 	s.loads[name] = l
 	s.setTab(name, func(t *tab) {

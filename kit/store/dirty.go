@@ -233,6 +233,7 @@ func (s *Store) applyLogged(t *tab, o *op, by string) (term.Term, error) {
 		if o.kind == opCounter {
 			logged = op{kind: opWrite, tab: o.tab, row: counted(o, t.data.get(o.key))}
 		}
+		s.noteOne(t.data, o)
 		if _, err := s.disk.Append(change(&logged)); err != nil {
 			return nil, discError(err)
 		}
@@ -319,10 +320,11 @@ func (s *Store) onDirty(from kit.NodeName, r *reader) {
 		} else {
 			s.applyOne(t, &o, "dirty")
 		}
-		if err != nil {
+		if err != nil { // the other copies have it
 			if id != 0 {
-				s.reply(from, id, nil, err)
+				s.peers.Send(from, newFrame(fReply).num(id).num(replyDown).b)
 			}
+			s.breakDown("cannot write what other copies have: " + err.Error())
 			return
 		}
 	}

@@ -66,6 +66,7 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 	s.mu.Lock()
 	life := s.ctx
 	s.mu.Unlock()
+	s.settle(life)
 	mine := s.initialLoads(life) // before the others hear of this node, so that they leave these tables to it
 	s.announce()
 	s.mu.Lock()
@@ -109,6 +110,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	for name, d := range defs {
 		s.tabs[name] = &tab{Def: d, own: d.storage(s.self)}
 	}
+	s.lockDoubts()
 	s.publish()
 }
 
@@ -167,9 +169,10 @@ func (s *Store) halt() {
 	s.locks.waiting = map[lockID]remoteWait{}
 	s.locks.mu.Unlock()
 	s.part.mu.Lock()
-	s.part.voted = map[lock.Tx]*voted{}
+	s.part.voted = map[commitID]*voted{}
 	s.part.mu.Unlock()
-	s.cp.reset()
+	s.readDoubts()
+	s.cp.reset(s.disk != nil)
 	s.count = counters{}
 	s.tellStatus(0)
 }
@@ -177,12 +180,17 @@ func (s *Store) halt() {
 // giveUp aborts the commits of this node that are not decided, and lets go of those that wait for others to apply.
 func (s *Store) giveUp() {
 	s.part.mu.Lock()
-	driven := sortedTxs(s.part.driven)
+	driven := sortedIDs(s.part.driven)
 	s.part.mu.Unlock()
-	for _, tx := range driven {
-		s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Cancel(reason("node_not_running", node(s.self))) })
+	for _, id := range driven {
+		s.part.mu.Lock()
+		if d := s.part.driven[id]; d != nil {
+			d.cancelled = true
+		}
+		s.part.mu.Unlock()
+		s.step(id, func(c *commit.Coordinator) commit.Step { return c.Cancel(reason("node_not_running", node(s.self))) })
 		for _, n := range s.peers.Up() {
-			s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
+			s.step(id, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}
 	}
 }
@@ -238,8 +246,13 @@ func (s *Store) PeerUp(n kit.NodeName) {
 	s.mu.Lock()
 	s.links[n] = &link{}
 	s.publish()
+	runs := s.phase == running
 	s.mu.Unlock()
 	s.tellStatus(statusFresh, n)
+	s.compare(n)
+	if runs {
+		s.askDoubts(n)
+	}
 }
 
 // onStatus takes a peer's status. A peer that runs, and ran before the link came up, while each saw the other go down, is
@@ -276,6 +289,7 @@ func (s *Store) onStatus(from kit.NodeName, r *reader) {
 func (s *Store) PeerDown(n kit.NodeName) {
 	s.mu.Lock()
 	delete(s.links, n)
+	s.loseCopies(n)
 	s.mu.Unlock()
 	s.nodeDown(n)
 }
@@ -298,7 +312,7 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	s.publish()
 	s.mu.Unlock()
 	s.commitPeerDown(n)
-	s.lockPeerDown(n, s.inDoubt)
+	s.lockPeerDown(n, s.inDoubt())
 	s.calls.peerDown(n)
 	for _, tx := range s.open.list() {
 		tx.lost.mu.Lock()

@@ -58,6 +58,7 @@ func (s *Store) initialLoads(ctx context.Context) []string {
 // lateLoad loads tables from the own disc, except those that another node has loaded or is about to: these are copied
 // from there.
 func (s *Store) lateLoad(ctx context.Context, tabs []string) {
+	s.settle(ctx)
 	s.loadAll(s.intend(ctx, tabs))
 	s.startLoads()
 }

@@ -26,8 +26,9 @@ type lockID struct {
 
 // remoteWait is what to send back when a remote request is granted.
 type remoteWait struct {
-	tx   lock.Tx
-	rows bool // the rows under the lock are wanted
+	tx       lock.Tx
+	rows     bool      // the rows under the lock are wanted
+	prepared *prepared // what goes on when the lock is granted
 }
 
 // lockCall is a request of this node's that waits for its answer.
@@ -132,16 +133,29 @@ func (s *Store) forget(calls ...*lockCall) {
 	s.locks.mu.Unlock()
 }
 
-// outFrame is a frame to send once no lock is held.
+// outFrame is a frame to send once no lock is held, or a commit that goes on then.
 type outFrame struct {
-	to    kit.NodeName
-	frame []byte
+	to       kit.NodeName
+	frame    []byte
+	prepared *prepared
 }
 
 func (s *Store) sendAll(out []outFrame) {
 	for _, f := range out {
+		if f.prepared != nil {
+			s.lockPrepared(f.prepared)
+			continue
+		}
 		s.peers.Send(f.to, f.frame)
 	}
+}
+
+// number gives a number for a request.
+func (l *locks) number() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next++
+	return l.next
 }
 
 // lockEvents tells waiters what became of their requests. Callers hold locks.mu and send what it returns.
@@ -161,7 +175,11 @@ func (s *Store) lockEvents(evs []lock.Event) (out []outFrame) {
 			if ans != lockRefused {
 				delete(l.waiting, id)
 			}
-			out = append(out, outFrame{e.Tx.Node, s.lockedFrame(e.Request, ans, w.rows && ans == lockGranted)})
+			if w.prepared != nil {
+				out = append(out, l.goOn(id, w, ans))
+				continue
+			}
+			out = append(out, outFrame{to: e.Tx.Node, frame: s.lockedFrame(e.Request, ans, w.rows && ans == lockGranted)})
 			continue
 		}
 		if c := l.asked[e.ID]; c != nil {
@@ -172,6 +190,16 @@ func (s *Store) lockEvents(evs []lock.Event) (out []outFrame) {
 		}
 	}
 	return out
+}
+
+// goOn says how a commit goes on that waited for a lock.
+func (l *locks) goOn(id lockID, w remoteWait, ans lockAnswer) outFrame {
+	pr := w.prepared
+	if ans == lockRefused {
+		l.waiting[id] = remoteWait{tx: w.tx}
+		return outFrame{to: pr.from, frame: standFrame(pr)}
+	}
+	return outFrame{prepared: pr} // it asks again, and has it
 }
 
 func (c *lockCall) tell(r lockReply) {
@@ -221,9 +249,9 @@ func (s *Store) onLock(from kit.NodeName, r *reader) {
 	l.mu.Unlock()
 	switch ans {
 	case lock.Granted:
-		out = append(out, outFrame{from, s.lockedFrame(req, lockGranted, rows)})
+		out = append(out, outFrame{to: from, frame: s.lockedFrame(req, lockGranted, rows)})
 	case lock.Refused:
-		out = append(out, outFrame{from, s.lockedFrame(req, lockRefused, false)})
+		out = append(out, outFrame{to: from, frame: s.lockedFrame(req, lockRefused, false)})
 	}
 	s.sendAll(out)
 }
@@ -270,8 +298,8 @@ func (s *Store) releaseThere(n kit.NodeName, tx lock.Tx) {
 }
 
 // lockPeerDown fails the requests that wait at a node that has gone, and takes the locks of its transactions,
-// except those that keep says are in doubt.
-func (s *Store) lockPeerDown(n kit.NodeName, keep func(lock.Tx) bool) {
+// except those in keep, which are in doubt.
+func (s *Store) lockPeerDown(n kit.NodeName, keep map[lock.Tx]bool) {
 	l := &s.locks
 	l.mu.Lock()
 	for id, c := range l.asked {
@@ -287,7 +315,7 @@ func (s *Store) lockPeerDown(n kit.NodeName, keep func(lock.Tx) bool) {
 	}
 	var out []outFrame
 	for _, tx := range l.table.Transactions() {
-		if tx.Node == n && !keep(tx) {
+		if tx.Node == n && !keep[tx] {
 			out = append(out, s.lockEvents(l.table.Release(tx))...)
 		}
 	}

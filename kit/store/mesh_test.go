@@ -16,6 +16,7 @@ type mesh struct {
 	mu    sync.Mutex
 	nodes map[kit.NodeName]*meshNode
 	cuts  map[[2]kit.NodeName]bool
+	sent  int // bytes
 }
 
 // meshNode is one node: its disc outlives the store.
@@ -98,6 +99,7 @@ func (n *meshNode) Up() []kit.NodeName {
 func (n *meshNode) Send(to kit.NodeName, frame []byte) {
 	n.m.mu.Lock()
 	defer n.m.mu.Unlock()
+	n.m.sent += len(frame)
 	if !n.up[to] {
 		return // the link is down
 	}

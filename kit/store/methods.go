@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+
 	"netsplit/kit"
 	"netsplit/kit/term"
 )
@@ -36,6 +38,41 @@ func methods() map[string]method {
 		"fallback_part":   fallbackPart,
 		"fallback_end":    fallbackEnd,
 		"fallback_drop":   fallbackDrop,
+	}
+}
+
+// slowMethods take long: each is served by a goroutine of its own, so that the frames behind it do not wait. They must
+// not wait for other nodes either.
+func slowMethods() map[string]method {
+	return map[string]method{
+		"diff_digests": serveDigests,
+		"diff_keys":    serveDiffKeys,
+		"diff_rows":    serveDiffRows,
+		"diff_equal":   serveDiffEqual,
+	}
+}
+
+// maxSlow is how many slow requests are served at a time.
+const maxSlow = 16
+
+// serveLater serves a slow method.
+func (s *Store) serveLater(from kit.NodeName, id uint64, f method, arg term.Term) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.phase != running:
+		s.reply(from, id, nil, failed("node_not_running", node(s.self)))
+	case s.slow >= maxSlow:
+		s.reply(from, id, nil, failed("system_limit", term.Atom("requests")))
+	default:
+		s.slow++
+		s.go_(func(context.Context) {
+			v, err := f(s, from, arg)
+			s.reply(from, id, v, err)
+			s.mu.Lock()
+			s.slow--
+			s.mu.Unlock()
+		})
 	}
 }
 

@@ -251,6 +251,9 @@ func (s *Store) wipe() error {
 	if s.disk == nil {
 		return nil
 	}
+	if err := s.cp.split.Clear(); err != nil {
+		return err
+	}
 	var cs []disk.Change
 	for _, p := range s.disk.AllMeta() {
 		cs = append(cs, disk.Change{Op: disk.DelMeta, Key: p.Key})

@@ -34,6 +34,9 @@ import (
 //	wait N T                            until the table can be read, at most a minute
 //	info N T ITEM, running N, events N, locks N
 //	copy N T TO TYPE                    add_table_copy
+//	clear N T                           clear_table
+//	splits N; split N T PEER            what the split journal is kept for, and what it knows of a table
+//	diff N T OTHER                      the rows in which two copies differ
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		bubble(t, func(t *testing.T) {
@@ -134,6 +137,10 @@ func (sc *script) run(cmd string) string {
 		return result(sc.store().SetMasterNodes("", sc.nodes(1)))
 	case "wait":
 		return result(sc.store().WaitForTables(ctx, []string{sc.arg(1)}))
+	case "clear":
+		return result(sc.store().ClearTable(ctx, sc.arg(1)))
+	case "splits", "split", "diff":
+		return sc.split(ctx, cmd)
 	}
 	if out, ok := sc.access(ctx, cmd); ok {
 		return out
@@ -240,6 +247,58 @@ func (sc *script) inTx(cmd string) string {
 		return "waits"
 	}
 	return s.answer
+}
+
+func (sc *script) split(ctx context.Context, cmd string) string {
+	s, other := sc.store(), sc.node(2)
+	var out []string
+	switch cmd {
+	case "splits":
+		all, _ := s.SplitInfo()
+		for _, sp := range all {
+			line := fmt.Sprintf("%s without %s", sp.Table, sp.Peer)
+			if sp.CopiedFrom != "" {
+				line += fmt.Sprintf(", copied from %s", sp.CopiedFrom)
+			}
+			out = append(out, line+sp.Truncated)
+		}
+	case "split":
+		for c, err := range s.SplitChanges(sc.arg(1), other) {
+			if err != nil {
+				out = append(out, err.Error())
+				break
+			}
+			line := fmt.Sprintf("%s: %s", term.String(c.Key), c.First)
+			if c.Latest != c.First {
+				line += ", then " + c.Latest
+			}
+			for _, r := range c.Before {
+				line += " was " + term.String(r)
+			}
+			out = append(out, line)
+		}
+	case "diff":
+		for d, err := range s.Diff(ctx, sc.arg(1), other) {
+			if err != nil {
+				return err.Error()
+			}
+			line := fmt.Sprintf("%s: %s here, %s there", term.String(d.Key), d.HereDid, d.ThereDid)
+			for _, part := range []struct {
+				name string
+				rows []term.Tuple
+			}{{"here", d.Here}, {"there", d.There}, {"before", d.Before}} {
+				if len(part.rows) > 0 {
+					line += "; " + part.name + " " + strings.ReplaceAll(printRows(part.rows), "\n", " ")
+				}
+			}
+			out = append(out, line)
+		}
+	}
+	slices.Sort(out)
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, "\n")
 }
 
 func (sc *script) look(cmd string) string {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -50,8 +51,10 @@ type Store struct {
 	locks locks
 	calls calls
 	count counters
+	born  uint64 // the clock when the store was opened
 
 	methods map[string]method // what other stores may ask
+	slowly  map[string]method // and what is served beside the frames that follow
 
 	life sync.Mutex // serialises Start, Stop and the making and deleting of schemas
 
@@ -80,6 +83,7 @@ type Store struct {
 	flushes    map[flushKey]*flush
 	debug      string
 	extra      []kit.NodeName
+	slow       int // slow requests being served
 
 	open openTxs
 	part participants
@@ -143,9 +147,10 @@ func Open(cfg Config) (*Store, error) {
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
-		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods()}
+		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
+	s.born = s.clock.next().Time
 	s.locks.init()
 	s.calls.init()
 	s.part.init()
@@ -153,6 +158,8 @@ func Open(cfg Config) (*Store, error) {
 		s.links[n] = &link{}
 	}
 	s.readMeta()
+	s.readDoubts()
+	s.openSplit()
 	return s, nil
 }
 
@@ -160,7 +167,7 @@ func Open(cfg Config) (*Store, error) {
 func (s *Store) Close() error {
 	err := s.Stop(context.Background())
 	s.ends.Wait()
-	return err
+	return errors.Join(err, s.cp.split.Close())
 }
 
 // Self is the node's name.
@@ -178,6 +185,7 @@ func Alone(name kit.NodeName) Peers { return alone{name} }
 
 // publish makes the control plane's state visible to the data path. Callers hold mu.
 func (s *Store) publish() {
+	s.settleSplits()
 	if s.phase == stopped {
 		s.view.Store(nil)
 	} else {

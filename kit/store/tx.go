@@ -3,14 +3,12 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/lock"
-	"netsplit/kit/term"
 )
 
 // Tx is an activity that its caller drives: a transaction, or one of the dirty kinds. Begin makes it; Commit or
@@ -40,13 +38,17 @@ type Tx struct {
 
 	mu        sync.Mutex // held by the operation in progress
 	ended     bool
-	held      []heldLock
+	room      *txRoom // memory for what follows, until the end
+	held      heldLocks
 	touched   []kit.NodeName // nodes that know of this transaction
 	ws        writeSet
 	outer     []writeSet // of the enclosing transactions, when nested
 	restarts  int
 	restarted atomic.Bool
 	lost      lostNodes
+	// gathers says that write locks at other nodes are taken together with the commit, deferred that some are due.
+	gathers, deferred bool
+	doubt             bool // an earlier run may have been committed by nodes that went away
 }
 
 // lostNodes are the nodes that have gone while the transaction was open.
@@ -60,14 +62,10 @@ type lostNodes struct {
 type TxOptions struct {
 	Retries int
 	Label   string // a name for lists of locks
-}
-
-// heldLock is a lock that the transaction holds, on some nodes.
-type heldLock struct {
-	tab   string
-	key   term.Term // nil: the whole table
-	kind  lock.Kind
-	nodes []kit.NodeName
+	// Durable makes Commit return when what was written, or that it is decided, is on the disc (fdatasync) of every node
+	// with an active disc copy: it survives a power failure of all of them. Without it the log is with the operating
+	// system: it survives the death of the processes. Mnesia's own commit leaves it in the process for up to 2 s.
+	Durable bool
 }
 
 // Begin begins an activity. Its age counts from here. It lives until Commit, Abort, Close, the end of ctx or a stop of
@@ -93,8 +91,25 @@ func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
 	if len(opts) > 0 {
 		tx.opts = opts[0]
 	}
+	if tx.IsTransaction() {
+		tx.room = rooms.Get().(*txRoom)
+		tx.touched = tx.room.touched[:0]
+		tx.held.list = tx.room.held[:0]
+		tx.ws.use(tx.room)
+	}
 	return tx
 }
+
+// txRoom is the memory that an ordinary transaction needs for what it knows. The next transaction gets it when this
+// one has ended; the Tx itself is never used again, since its maker may still have it.
+type txRoom struct {
+	touched [4]kit.NodeName
+	held    [4]heldLock
+	keys    [4]wsKey
+	ops     [4]op
+}
+
+var rooms = sync.Pool{New: func() any { return new(txRoom) }}
 
 // ctx ends with the maker's context, and when the activity is closed.
 func (tx *Tx) ctx() context.Context { return (*txContext)(tx) }
@@ -238,301 +253,21 @@ func (tx *Tx) finish() {
 // leave takes the transaction out of the list of open ones.
 func (tx *Tx) leave() {
 	tx.stop()
-	tx.ws, tx.outer, tx.held = writeSet{}, nil, nil
+	tx.ws, tx.outer, tx.held, tx.touched = writeSet{}, nil, heldLocks{}, nil
 	if tx.IsTransaction() {
 		tx.s.open.remove(tx)
 	}
-}
-
-// dropLocks releases the transaction's locks at every node but one.
-func (tx *Tx) dropLocks(but kit.NodeName) {
-	for _, n := range tx.touched {
-		switch {
-		case n == but:
-		case n == tx.s.self:
-			tx.s.release(tx.id)
-		default:
-			tx.s.releaseThere(n, tx.id)
-		}
-	}
-	tx.touched = nil
-	if but != "" {
-		tx.touched = append(tx.touched, but)
-	}
-	tx.held = nil
-}
-
-func (tx *Tx) touch(n kit.NodeName) {
-	if !slices.Contains(tx.touched, n) {
-		tx.touched = append(tx.touched, n)
+	if tx.room != nil {
+		*tx.room = txRoom{}
+		rooms.Put(tx.room)
+		tx.room = nil
 	}
 }
 
-// holds reports whether the transaction has the lock already, on these nodes at least.
-func (tx *Tx) holds(tab string, key term.Term, kind lock.Kind, nodes []kit.NodeName) bool {
-	for i := range tx.held {
-		h := &tx.held[i]
-		if h.kind < kind || h.tab != tab || h.key != nil && (key == nil || !term.Equal(h.key, key)) {
-			continue
-		}
-		if containsAll(h.nodes, nodes) {
-			return true
-		}
-	}
-	return false
-}
-
-func containsAll(have, want []kit.NodeName) bool {
-	for _, n := range want {
-		if !slices.Contains(have, n) {
-			return false
-		}
-	}
-	return true
-}
-
-// maxAttempts bounds how often a request follows a table that moves between nodes.
-const maxAttempts = 100
-
-// lockRead takes a read lock at the node where the table is read. With want it gives the rows of the key, read
-// there under the lock.
-func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, error) {
-	s := tx.s
-	for range maxAttempts {
-		t := s.table(tab)
-		if t == nil || t.read == "" {
-			break
-		}
-		at := s.here
-		if t.read != s.self {
-			at = []kit.NodeName{t.read}
-		}
-		if tx.holds(tab, key, lock.Read, at) {
-			if !want {
-				return nil, nil
-			}
-			return s.readRows(tx.ctx(), t, key)
-		}
-		tx.touch(t.read)
-		item := lock.Item{Table: tab, Key: key}
-		var call *lockCall
-		if t.read == s.self {
-			call = s.lockHere(tx.id, item, lock.Read, nil)
-		} else {
-			call = tx.lockThere(t.read, item, lock.Read, want, make(chan lockReply, 2))
-		}
-		rep := lockReply{answer: lockGranted}
-		if call != nil {
-			var err error
-			if rep, err = tx.await(call); err != nil {
-				return nil, err
-			}
-		}
-		if rep.answer != lockGranted && rep.answer != lockRerun {
-			continue
-		}
-		tx.held = append(tx.held, heldLock{tab, key, lock.Read, at})
-		if rep.answer == lockRerun {
-			continue // it waited; the table may have moved, and the rows are still to be read
-		}
-		if !want || t.read != s.self {
-			return rep.rows, nil
-		}
-		return t.data.get(key), nil
-	}
-	return nil, abort("no_exists", term.Atom(tab))
-}
-
-// lockWrite takes a write lock at every active copy and gives the nodes. Kind is Read for a load lock.
-func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeName, error) {
-	for range maxAttempts {
-		t := tx.s.table(tab)
-		if t == nil || len(t.writers()) == 0 {
-			break
-		}
-		ns := t.writers()
-		if t.Majority && kind == lock.Write && !t.majority(ns) {
-			return nil, abort("no_majority", term.Atom(tab))
-		}
-		done, err := tx.lockAt(lock.Item{Table: tab, Key: key}, kind, ns)
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			return ns, nil
-		}
-	}
-	return nil, abort("no_exists", term.Atom(tab))
-}
-
-// majority reports whether nodes are more than half of the table's copies.
-func (t *tab) majority(have []kit.NodeName) bool { return 2*len(have) > len(t.holders()) }
-
-// lockAt takes a lock at nodes, the first before the others so that two who want the same meet there. done is
-// false when a node went away or came meanwhile and the caller has to look again.
-func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bool, err error) {
-	if tx.holds(item.Table, item.Key, kind, ns) {
-		return true, nil
-	}
-	s := tx.s
-	if len(ns) == 1 && ns[0] == s.self {
-		tx.touch(s.self)
-		if call := s.lockHere(tx.id, item, kind, nil); call != nil {
-			if rep, err := tx.await(call); err != nil || rep.answer != lockGranted && rep.answer != lockRerun {
-				return false, err
-			}
-		}
-		return tx.keep(item, kind, ns), nil
-	}
-	ask := func(ns []kit.NodeName) (bool, error) {
-		var ch chan lockReply
-		var calls []*lockCall
-		for _, n := range ns {
-			tx.touch(n)
-			if n == s.self {
-				calls = append(calls, s.lockHere(tx.id, item, kind, ch))
-				continue
-			}
-			if ch == nil {
-				ch = make(chan lockReply, 2*len(ns))
-			}
-			calls = append(calls, tx.lockThere(n, item, kind, false, ch))
-		}
-		rep, err := tx.await(calls...)
-		return rep.answer == lockGranted || rep.answer == lockRerun, err
-	}
-	ok, err := ask(ns[:1])
-	if err == nil && ok && len(ns) > 1 {
-		ok, err = ask(ns[1:])
-	}
-	if err != nil || !ok {
-		return false, err
-	}
-	return tx.keep(item, kind, ns), nil
-}
-
-// keep notes a lock that was granted. It reports false when the table has more copies by now.
-func (tx *Tx) keep(item lock.Item, kind lock.Kind, ns []kit.NodeName) bool {
-	tx.held = append(tx.held, heldLock{item.Table, item.Key, kind, ns})
-	if item.Table == globalTable {
-		return true
-	}
-	t := tx.s.table(item.Table)
-	return t != nil && containsAll(ns, t.writers())
-}
-
-// await waits until all requests are granted; a nil one was granted at once. A refusal makes the transaction stand
-// aside and run again; one that has done nothing yet goes on from where it is, which is the same, and its reply is
-// lockRerun. The reply is that of the last one, or one that was lost or failed.
-func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
-	worst := lockReply{answer: lockGranted}
-	for _, c := range calls {
-		if c == nil {
-			continue
-		}
-		r, err := tx.awaitOne(c)
-		switch {
-		case err != nil:
-			tx.s.forget(calls...)
-			return rep, err
-		case r.answer == lockRefused:
-			tx.s.forget(except(calls, r.id)...)
-			return lockReply{from: r.from, answer: lockRerun}, tx.standAside(r, c.ch)
-		case r.answer == lockLost || r.answer == lockFailed:
-			worst = r
-		default:
-			rep = r
-		}
-	}
-	if worst.answer != lockGranted {
-		return worst, nil
-	}
-	return rep, nil
-}
-
-// awaitOne waits for the next answer to requests that share a channel.
-func (tx *Tx) awaitOne(c *lockCall) (lockReply, error) {
-	select {
-	case r := <-c.ch:
-		return r, nil
-	default:
-	}
-	select {
-	case r := <-c.ch:
-		return r, nil
-	case <-tx.ctx().Done():
-		return lockReply{}, tx.gone()
-	}
-}
-
-func except(calls []*lockCall, id uint64) []*lockCall {
-	return slices.DeleteFunc(slices.Clone(calls), func(c *lockCall) bool { return c == nil || c.id == id })
-}
-
-// gone is the error of an operation whose client, or store, has gone.
-func (tx *Tx) gone() error {
-	if v := tx.s.view.Load(); v == nil || !v.up {
-		return abort("node_not_running", node(tx.s.self))
-	}
-	return &Error{Class: Aborted, Reason: term.Atom("killed"), kind: kit.Unavailable}
-}
-
-// patience is how long a transaction with limited retries stands aside for its nth run: the longest that
-// mnesia_lib:random_time/2 would let it sleep.
-func patience(n int) time.Duration {
-	d := n * n
-	return time.Duration(500*d/(d+50)+1) * time.Millisecond
-}
-
-// unused reports whether the request for a lock at a node is the first thing that the transaction does.
-func (tx *Tx) unused(at kit.NodeName) bool {
-	return len(tx.held) == 0 && tx.ws.empty() && len(tx.outer) == 0 && len(tx.touched) == 1 && tx.touched[0] == at
-}
-
-// standAside gives up all locks and writes, waits with nothing until the lock that was refused is granted, and
-// answers ErrRestart unless there was nothing to give up.
-func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
-	s := tx.s
-	unused := tx.unused(r.from)
-	tx.dropLocks(r.from)
+// forgetWrites empties the transaction, which is to run again.
+func (tx *Tx) forgetWrites() {
 	tx.ws, tx.outer = writeSet{}, nil
-	tx.restarts++
-	if tx.opts.Retries != Infinity && tx.restarts >= tx.opts.Retries {
-		s.forget(&lockCall{id: r.id})
-		s.count.failures.Add(1)
-		tx.finish()
-		return &Error{Class: Aborted, Reason: term.Atom("nomore"), kind: kit.Overloaded}
-	}
-	tx.restarted.Store(true)
-	s.count.restarts.Add(1)
-	var late <-chan time.Time
-	if tx.opts.Retries != Infinity {
-		timer := time.NewTimer(patience(tx.restarts))
-		defer timer.Stop()
-		late = timer.C
-	}
-	for {
-		select {
-		case again := <-ch:
-			if again.id != r.id {
-				continue // the answer to a request that was given up
-			}
-			switch {
-			case again.answer == lockLost:
-				tx.touched = nil
-			case unused:
-				return nil
-			}
-			return ErrRestart
-		case <-late:
-			s.forget(&lockCall{id: r.id})
-			tx.dropLocks("")
-			return ErrRestart
-		case <-tx.ctx().Done():
-			s.forget(&lockCall{id: r.id})
-			return tx.gone()
-		}
-	}
+	tx.ws.use(tx.room)
 }
 
 // table gives a table of the running store, or nil.
@@ -558,6 +293,7 @@ func (s *Store) Activity(ctx context.Context, kind Kind, fn func(*Tx) error, opt
 		return err
 	}
 	defer tx.Close()
+	tx.gathers = tx.IsTransaction()
 	for {
 		err := fn(tx)
 		if err == nil {
@@ -568,7 +304,7 @@ func (s *Store) Activity(ctx context.Context, kind Kind, fn func(*Tx) error, opt
 			continue
 		case err != nil:
 			tx.Abort()
-			return err
+			return tx.sure(err)
 		}
 		return nil
 	}

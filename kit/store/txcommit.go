@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -12,15 +13,24 @@ import (
 	"netsplit/kit/term"
 )
 
+// commitID names one attempt to commit: a transaction that runs again keeps its age, and so its name as an owner of
+// locks, but what became of its first attempt says nothing about its second.
+type commitID lock.Tx
+
 // participants are the commits that this node takes part in: those it drives and those it has voted for.
 type participants struct {
 	mu      sync.Mutex
-	driven  map[lock.Tx]*driven
-	voted   map[lock.Tx]*voted
-	done    map[lock.Tx]commit.State // how recent ones ended, for participants in doubt
-	ring    []lock.Tx                // those in done, oldest first from next
+	driven  map[commitID]*driven
+	voted   map[commitID]*voted
+	done    map[commitID]commit.State // how recent ones ended, for participants in doubt
+	ring    []commitID                // those in done, oldest first from next
 	next    int
-	askedBy map[lock.Tx][]kit.NodeName // nodes that want to hear how one ends
+	evicted uint64                      // the greatest time of a transaction that was in done
+	askedBy map[commitID][]kit.NodeName // nodes that want to hear how one ends
+	owed    map[commitID][]kit.NodeName // decisions in the own log, and the participants that may need them
+	forget  []commitID                  // those that nobody needs any more
+	over    map[kit.NodeName]int        // since a coordinator was told what is settled
+	ruled   map[commitID]commit.State   // decisions made while the coordinator was away
 }
 
 // remembered is how many outcomes are kept for participants in doubt.
@@ -30,25 +40,34 @@ const remembered = 1 << 14
 type driven struct {
 	c     *commit.Coordinator
 	steps chan commit.Step // what it wants done; has room for all it can want
+	// standing is the first refusal of a lock, cancelled says that this node gave up.
+	standing  *standing
+	cancelled bool
 }
 
 // voted is a commit that another node drives.
 type voted struct {
-	p      *commit.Participant
-	ops    []op
-	schema []schemaOp
+	p       *commit.Participant
+	tx      lock.Tx // the owner of the locks
+	ops     []op
+	schema  []schemaOp
+	logged  bool // that it is prepared is in the log
+	durable bool
+	found   bool // in the log, after a crash or stop
 }
 
 func (p *participants) init() {
-	p.driven, p.voted = map[lock.Tx]*driven{}, map[lock.Tx]*voted{}
-	p.done, p.askedBy = map[lock.Tx]commit.State{}, map[lock.Tx][]kit.NodeName{}
+	p.driven, p.voted = map[commitID]*driven{}, map[commitID]*voted{}
+	p.done, p.askedBy = map[commitID]commit.State{}, map[commitID][]kit.NodeName{}
+	p.owed, p.over, p.ruled = map[commitID][]kit.NodeName{}, map[kit.NodeName]int{}, map[commitID]commit.State{}
 }
 
 // record remembers how a transaction ended. Callers hold mu.
-func (p *participants) record(tx lock.Tx, st commit.State) (asked []kit.NodeName) {
+func (p *participants) record(tx commitID, st commit.State) (asked []kit.NodeName) {
 	if len(p.ring) < remembered {
 		p.ring = append(p.ring, tx)
 	} else {
+		p.evicted = max(p.evicted, p.ring[p.next].Time)
 		delete(p.done, p.ring[p.next])
 		p.ring[p.next] = tx
 		p.next = (p.next + 1) % remembered
@@ -78,7 +97,7 @@ func (tx *Tx) Commit() error {
 	if tx.dead() {
 		err := tx.gone()
 		tx.finish()
-		return err
+		return tx.sure(err)
 	}
 	if err := tx.lostLocks(); err != nil {
 		return err
@@ -88,13 +107,30 @@ func (tx *Tx) Commit() error {
 		return nil
 	}
 	err := tx.s.commitOps(tx, tx.ws.ops())
-	if err == nil {
+	switch {
+	case errors.Is(err, ErrRestart):
+		return err
+	case err == nil:
 		tx.s.count.commits.Add(1)
-	} else {
+	case !tx.ended:
 		tx.s.count.failures.Add(1)
 	}
 	tx.finish()
-	return err
+	return tx.sure(err)
+}
+
+// sure marks a failure of a transaction an earlier run of which may have been committed by others: their links broke
+// when this node did not know their votes, and they may have found that all had said yes.
+func (tx *Tx) sure(err error) error {
+	if err == nil || !tx.doubt || errors.Is(err, ErrRestart) {
+		return err
+	}
+	return unknownEnd(err)
+}
+
+func unknownEnd(err error) error {
+	return &kit.Error{Op: "commit transaction", Kind: kit.Unknown, Err: fmt.Errorf("nodes that went away during the commit may have committed it; here it ended with %v", err),
+		Hint: "read the data when they are back to see whether it is there"}
 }
 
 // lostLocks makes a transaction run again that had a read lock on a node which has gone: another one may have
@@ -106,23 +142,101 @@ func (tx *Tx) lostLocks() error {
 	if len(ns) == 0 {
 		return nil
 	}
-	for _, h := range tx.held {
+	for _, h := range tx.held.list {
 		if len(h.nodes) != 1 || !slices.Contains(ns, h.nodes[0]) {
 			continue
 		}
 		if t := tx.s.table(h.tab); t != nil && t.read != "" && h.kind == lock.Read {
-			tx.lost.mu.Lock()
-			tx.lost.ns = nil
-			tx.lost.mu.Unlock()
-			tx.dropLocks("")
-			tx.ws = writeSet{}
-			tx.restarts++
-			tx.restarted.Store(true)
-			tx.s.count.restarts.Add(1)
-			return ErrRestart
+			return tx.again()
 		}
 	}
 	return nil
+}
+
+// again gives up all locks and writes and answers ErrRestart, or the end of a transaction that has run often enough.
+func (tx *Tx) again() error {
+	tx.lost.mu.Lock()
+	tx.lost.ns = nil
+	tx.lost.mu.Unlock()
+	tx.dropLocks("")
+	return tx.rerun()
+}
+
+// rerun makes the transaction ready to run from its beginning.
+func (tx *Tx) rerun() error {
+	tx.forgetWrites()
+	tx.deferred = false
+	tx.restarts++
+	if tx.opts.Retries != Infinity && tx.restarts >= tx.opts.Retries {
+		tx.s.count.failures.Add(1)
+		tx.finish()
+		return &Error{Class: Aborted, Reason: term.Atom("nomore"), kind: kit.Overloaded}
+	}
+	tx.restarted.Store(true)
+	tx.s.count.restarts.Add(1)
+	return ErrRestart
+}
+
+// share is what a commit has to do: who takes part, and what each of them gets.
+type share struct {
+	v      *view
+	ops    []op
+	others []kit.NodeName // participants but this one, sorted
+	local  bool           // this node has a copy of something
+	same   bool           // all operations go to all participants
+	logged bool           // some copy is on disc
+}
+
+// shareOut finds the copies that operations go to.
+func (s *Store) shareOut(v *view, ops []op) (share, error) {
+	sh := share{v: v, ops: ops, same: true}
+	var first []kit.NodeName
+	for i := range ops {
+		t := v.tables[ops[i].tab]
+		if t == nil || len(t.targets()) == 0 {
+			return sh, abort("no_exists", term.Atom(ops[i].tab))
+		}
+		if t.Majority && !t.majority(t.writers()) {
+			return sh, abort("no_majority", term.Atom(ops[i].tab))
+		}
+		to := t.targets()
+		if first == nil {
+			first = to
+		}
+		sh.same = sh.same && slices.Equal(first, to)
+		sh.logged = sh.logged || len(t.Disc)+len(t.DiscOnly) > 0
+		for _, n := range to {
+			if n == s.self {
+				sh.local = true
+			} else if !slices.Contains(sh.others, n) {
+				sh.others = append(sh.others, n)
+			}
+		}
+	}
+	slices.Sort(sh.others)
+	return sh, nil
+}
+
+// covers reports whether a later view has no copy that the share leaves out.
+func (sh *share) covers(v *view, self kit.NodeName) bool {
+	if v == nil {
+		return false
+	}
+	for i := range sh.ops {
+		t, old := v.tables[sh.ops[i].tab], sh.v.tables[sh.ops[i].tab]
+		if t == old {
+			continue
+		}
+		if t == nil || t.Cookie != old.Cookie {
+			return false
+		}
+		for _, n := range t.targets() {
+			if n == self && !sh.local || n != self && !slices.Contains(sh.others, n) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // commitOps distributes operations to the copies and commits them.
@@ -131,48 +245,54 @@ func (s *Store) commitOps(tx *Tx, ops []op) error {
 	if v == nil || !v.up {
 		return abort("node_not_running", node(s.self))
 	}
-	var others []kit.NodeName
-	local := false
-	same := true
-	var first []kit.NodeName
-	for i := range ops {
-		t := v.tables[ops[i].tab]
-		if t == nil || len(t.targets()) == 0 {
-			return abort("no_exists", term.Atom(ops[i].tab))
-		}
-		if t.Majority && !t.majority(t.writers()) {
-			return abort("no_majority", term.Atom(ops[i].tab))
-		}
-		to := t.targets()
-		if first == nil {
-			first = to
-		}
-		same = same && slices.Equal(first, to)
-		for _, n := range to {
-			if n == s.self {
-				local = true
-			} else if !slices.Contains(others, n) {
-				others = append(others, n)
-			}
-		}
+	sh, err := s.shareOut(v, ops)
+	if err != nil {
+		return err
 	}
-	if len(others) == 0 {
-		return s.finishLocal(tx.id, ops)
+	if len(sh.others) == 0 {
+		return s.commitHere(tx, ops, sh.logged)
 	}
-	slices.Sort(others)
-	for _, n := range others {
+	for _, n := range sh.others {
 		tx.touch(n)
 	}
-	if local {
+	if sh.local {
 		tx.touch(s.self)
 	}
+	p := plan{id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
+	if tx.deferred {
+		p.locks = s.locks.number()
+	}
 	// without a copy here nobody would have applied it yet when this returns
-	err := s.drive(tx.id, others, tx.kind == SyncTransaction || !local, func(n kit.NodeName) []byte {
-		return s.prepareFrame(tx.id, others, opsFor(v, ops, n, same), nil)
-	}, func() error { return s.finishLocal(tx.id, opsFor(v, ops, s.self, same && local)) })
-	if err == nil {
+	p.sync = tx.kind == SyncTransaction || !sh.local
+	p.frame = func(n kit.NodeName) []byte { return s.prepareFrame(&p, opsFor(v, ops, n, sh.same), nil) }
+	p.apply = func() error {
+		if tx.deferred && !sh.covers(s.view.Load(), s.self) {
+			return errMoved
+		}
+		return s.finishLocal(opsFor(v, ops, s.self, sh.same && sh.local), "transaction", p.durable, s.decision(&p)...)
+	}
+	return tx.driven(s.drive(&p), sh.others)
+}
+
+// commitHere commits what has no copy but here.
+func (s *Store) commitHere(tx *Tx, ops []op, logged bool) error {
+	return s.finishLocal(ops, "transaction", tx.opts.Durable && logged)
+}
+
+// driven says what the end of a commit means for its transaction.
+func (tx *Tx) driven(err error, others []kit.NodeName) error {
+	var stop *standing
+	switch {
+	case err == nil:
 		// the decision releases the locks at the participants
 		tx.touched = slices.DeleteFunc(tx.touched, func(n kit.NodeName) bool { return slices.Contains(others, n) })
+	case errors.As(err, &stop):
+		return tx.standAside(stop.reply, stop.ch)
+	case errors.Is(err, errBadCommit):
+		tx.doubt = true
+		return tx.again()
+	case errors.Is(err, errMoved):
+		return tx.again()
 	}
 	return err
 }
@@ -191,50 +311,93 @@ func opsFor(v *view, ops []op, n kit.NodeName, all bool) []op {
 	return out
 }
 
-func (s *Store) prepareFrame(tx lock.Tx, others []kit.NodeName, ops []op, schema []schemaOp) []byte {
-	w := newFrame(fPrepare).tx(tx).nodes(others).ops(ops).num(uint64(len(schema)))
+// plan is one commit on several nodes.
+type plan struct {
+	id      commitID
+	tx      lock.Tx
+	others  []kit.NodeName // the participants but this node
+	locks   uint64         // the number of the request for the locks that are still missing at the others; 0: none is
+	logged  bool           // participants with a disc log that they are prepared, and the coordinator that it is decided
+	durable bool           // it waits until that is on their discs
+	sync    bool           // it ends when all have applied it
+	frame   func(kit.NodeName) []byte
+	apply   func() error
+}
+
+// Flags of a prepare.
+const (
+	prepareLocks   = 1 << iota // take write locks on the records first
+	prepareLogged              // log it where there is a disc
+	prepareDurable             // and vote when it is on the disc
+)
+
+func (s *Store) prepareFrame(p *plan, ops []op, schema []schemaOp) []byte {
+	var flags uint64
+	if p.locks != 0 {
+		flags |= prepareLocks
+	}
+	if p.logged {
+		flags |= prepareLogged
+	}
+	if p.durable {
+		flags |= prepareDurable
+	}
+	w := newFrame(fPrepare).commit(p.id).tx(p.tx).num(flags).num(p.locks).nodes(p.others).ops(ops).num(uint64(len(schema)))
 	for _, o := range schema {
 		w.term(o.term())
 	}
 	return w.b
 }
 
-// drive runs a commit from this node: prepare everywhere, and when all say yes apply here and tell them. With
-// sync it returns when all have applied it.
-func (s *Store) drive(tx lock.Tx, others []kit.NodeName, sync bool, frame func(kit.NodeName) []byte, apply func() error) error {
-	d := &driven{steps: make(chan commit.Step, 2*len(others)+4)}
-	ties, frames := make([]tie, len(others)), make([][]byte, len(others))
-	for i, n := range others {
-		if ties[i], frames[i] = s.tie(n), frame(n); len(frames[i]) > maxFrame {
+// Why a commit ended without a decision that counts.
+var (
+	errBadCommit = errors.New("a participant went away before it voted")
+	errMoved     = errors.New("a copy came while the locks were taken")
+)
+
+// standing is the refusal of a participant where an older transaction holds a lock: the transaction stands aside there.
+type standing struct {
+	reply lockReply
+	ch    chan lockReply
+}
+
+func (*standing) Error() string { return "a lock was refused" }
+
+// drive runs a commit from this node: prepare everywhere, and when all say yes apply here and tell them.
+func (s *Store) drive(pl *plan) error {
+	d := &driven{steps: make(chan commit.Step, 2*len(pl.others)+4)}
+	ties, frames := make([]tie, len(pl.others)), make([][]byte, len(pl.others))
+	for i, n := range pl.others {
+		if ties[i], frames[i] = s.tie(n), pl.frame(n); len(frames[i]) > maxFrame {
 			return tooLarge()
 		}
 	}
 	p := &s.part
 	p.mu.Lock()
 	var st commit.Step
-	d.c, st = commit.Coordinate(others, sync)
-	p.driven[tx] = d
+	d.c, st = commit.Coordinate(pl.others, pl.sync)
+	p.driven[pl.id] = d
 	p.mu.Unlock()
 	d.tell(st)
-	for i, n := range others {
+	for i, n := range pl.others {
 		s.peers.Send(n, frames[i])
 	}
-	for i, n := range others {
+	for i, n := range pl.others {
 		if ties[i].since == 0 || s.tie(n) != ties[i] { // it went before this commit was known to those who tell it so
-			s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
+			s.step(pl.id, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}
 	}
 	var err error
 	for st := range d.steps {
 		if st.Decided {
-			err = s.decide(tx, d, st, sync, apply)
+			err = s.decide(pl, d, st)
 		}
 		if st.Done || err != nil {
 			break
 		}
 	}
 	p.mu.Lock()
-	delete(p.driven, tx)
+	delete(p.driven, pl.id)
 	p.mu.Unlock()
 	return err
 }
@@ -247,9 +410,9 @@ func (d *driven) tell(st commit.Step) {
 }
 
 // step feeds an event to the coordinator of a transaction of ours.
-func (s *Store) step(tx lock.Tx, event func(*commit.Coordinator) commit.Step) {
+func (s *Store) step(id commitID, event func(*commit.Coordinator) commit.Step) {
 	s.part.mu.Lock()
-	d := s.part.driven[tx]
+	d := s.part.driven[id]
 	if d == nil {
 		s.part.mu.Unlock()
 		return
@@ -259,37 +422,51 @@ func (s *Store) step(tx lock.Tx, event func(*commit.Coordinator) commit.Step) {
 	d.tell(st)
 }
 
-// decide carries out a coordinator's decision: here first, so that a decision which was told is on this disc.
-func (s *Store) decide(tx lock.Tx, d *driven, st commit.Step, sync bool, apply func() error) error {
+// decide carries out a coordinator's decision: here first, so that a decision which was told is in this log.
+func (s *Store) decide(pl *plan, d *driven, st commit.Step) error {
 	commits := st.State == commit.Committed
 	var err error
 	if commits {
-		if err = apply(); err != nil {
+		if err = pl.apply(); err != nil {
 			commits = false
 		}
 	} else {
-		s.part.mu.Lock()
-		_, why := d.c.State()
-		s.part.mu.Unlock()
-		err = &Error{Class: Aborted, Reason: why}
+		err = s.whyAborted(d)
 	}
 	s.part.mu.Lock()
-	asked := s.part.record(tx, map[bool]commit.State{true: commit.Committed, false: commit.Aborted}[commits])
+	asked := s.part.record(pl.id, map[bool]commit.State{true: commit.Committed, false: commit.Aborted}[commits])
 	s.part.mu.Unlock()
 	for _, n := range st.To {
-		s.peers.Send(n, newFrame(fDecide).tx(tx).flag(commits).flag(sync).b)
+		s.peers.Send(n, newFrame(fDecide).commit(pl.id).flag(commits).flag(pl.sync).b)
 	}
-	s.tellOutcome(tx, asked)
+	s.tellOutcome(pl.id, asked)
 	return err
 }
 
-// finishLocal makes operations permanent and visible on this node.
-func (s *Store) finishLocal(tx lock.Tx, ops []op) error {
+// whyAborted gives the reason of an abort in the terms of its caller.
+func (s *Store) whyAborted(d *driven) error {
+	s.part.mu.Lock()
+	defer s.part.mu.Unlock()
+	_, why := d.c.State()
+	switch head, _ := headAtom(why); {
+	case d.standing != nil:
+		return d.standing
+	case head == "bad_commit":
+		return errBadCommit
+	case d.cancelled:
+		return unknownEnd(&Error{Class: Aborted, Reason: why})
+	}
+	return &Error{Class: Aborted, Reason: why}
+}
+
+// finishLocal makes operations permanent and visible on this node. With durable it returns when they are on the disc;
+// more goes into the same batch of the log.
+func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Change) error {
 	v := s.view.Load()
 	if v == nil {
 		return abort("node_not_running", node(s.self))
 	}
-	var changes []disk.Change
+	changes := more
 	for i := range ops {
 		if t := v.tables[ops[i].tab]; t != nil && t.buf == nil && (t.own == Disc || t.own == DiscOnly) {
 			changes = append(changes, change(&ops[i]))
@@ -298,245 +475,23 @@ func (s *Store) finishLocal(tx lock.Tx, ops []op) error {
 	s.cp.gate.RLock()
 	defer s.cp.gate.RUnlock()
 	if len(changes) > 0 {
-		if _, err := s.disk.Append(changes...); err != nil {
+		s.noteSplit(v, ops...)
+		lsn, err := s.disk.Append(changes...)
+		if err == nil && durable {
+			err = s.disk.Sync(lsn)
+		}
+		if err != nil {
 			return discError(err)
 		}
 		s.count.logged.Add(1)
 	}
 	for i := range ops {
 		if t := v.tables[ops[i].tab]; t != nil {
-			s.applyOne(t, &ops[i], "transaction")
+			s.applyOne(t, &ops[i], by)
 		}
 	}
 	if len(ops) > 0 {
 		s.hub.activity()
 	}
 	return nil
-}
-
-// onPrepare votes on another node's transaction.
-func (s *Store) onPrepare(from kit.NodeName, r *reader) {
-	tx, others, ops := r.tx(), r.nodes(), r.ops()
-	n := r.count()
-	var schema []schemaOp
-	for range n {
-		o, ok := schemaOpOf(r.term())
-		if !ok {
-			r.fail()
-		}
-		schema = append(schema, o)
-	}
-	if r.err != nil || tx.Node != from {
-		return
-	}
-	s.clock.see(tx)
-	why := s.votes(ops, schema)
-	p := &s.part
-	p.mu.Lock()
-	if _, over := p.done[tx]; over && why == nil {
-		why = term.Atom("decided")
-	}
-	if why == nil {
-		mates := slices.DeleteFunc(others, func(n kit.NodeName) bool { return n == s.self })
-		p.voted[tx] = &voted{p: commit.Participate(from, mates), ops: ops, schema: schema}
-	}
-	p.mu.Unlock()
-	w := newFrame(fVote).tx(tx).flag(why == nil)
-	if why != nil {
-		s.release(tx)
-		w.term(why)
-	}
-	s.peers.Send(from, w.b)
-}
-
-// votes gives nil for yes, or the reason of a no.
-func (s *Store) votes(ops []op, schema []schemaOp) term.Term {
-	v := s.view.Load()
-	if v == nil {
-		return reason("node_not_running", node(s.self))
-	}
-	for i := range ops {
-		t := v.tables[ops[i].tab]
-		if t == nil || t.data == nil && t.buf == nil || !t.takes(&ops[i]) {
-			return reason("no_exists", term.Atom(ops[i].tab))
-		}
-	}
-	for _, o := range schema {
-		if err := s.schemaReady(o); err != nil {
-			e, ok := err.(*Error)
-			if !ok {
-				return term.T(term.Str(err.Error()))
-			}
-			return e.Reason
-		}
-	}
-	return nil
-}
-
-// onVote takes a participant's vote.
-func (s *Store) onVote(from kit.NodeName, r *reader) {
-	tx, yes := r.tx(), r.flag()
-	var why term.Term
-	if !yes {
-		why = r.term()
-	}
-	if r.err == nil {
-		s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Vote(from, why) })
-	}
-}
-
-// onDecide takes the coordinator's decision.
-func (s *Store) onDecide(from kit.NodeName, r *reader) {
-	tx, commits, ack := r.tx(), r.flag(), r.flag()
-	if r.err != nil || tx.Node != from {
-		return
-	}
-	s.part.mu.Lock()
-	vt := s.part.voted[tx]
-	var act commit.Act
-	if vt != nil {
-		act = vt.p.Decide(commits)
-	}
-	s.part.mu.Unlock()
-	s.conclude(tx, vt, act)
-	if ack {
-		s.peers.Send(from, newFrame(fApplied).tx(tx).b)
-	}
-}
-
-// onApplied takes the news that a participant has applied a decision.
-func (s *Store) onApplied(from kit.NodeName, r *reader) {
-	if tx := r.tx(); r.err == nil {
-		s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Applied(from) })
-	}
-}
-
-// conclude carries out what a participant wants done.
-func (s *Store) conclude(tx lock.Tx, vt *voted, act commit.Act) {
-	for _, n := range act.Ask {
-		s.peers.Send(n, newFrame(fOutcome).tx(tx).b)
-	}
-	if !act.Ended {
-		if vt == nil {
-			s.release(tx)
-		}
-		return
-	}
-	if act.State == commit.Committed {
-		s.applySchema(vt.schema)
-		if err := s.finishLocal(tx, vt.ops); err != nil {
-			s.breakDown("cannot write a committed transaction: " + err.Error())
-		}
-	}
-	s.part.mu.Lock()
-	delete(s.part.voted, tx)
-	asked := s.part.record(tx, act.State)
-	s.part.mu.Unlock()
-	s.release(tx)
-	s.tellOutcome(tx, asked)
-}
-
-// onOutcome answers a participant in doubt; it is told later when this node does not know but will.
-func (s *Store) onOutcome(from kit.NodeName, r *reader) {
-	tx := r.tx()
-	if r.err != nil {
-		return
-	}
-	p := &s.part
-	p.mu.Lock()
-	st, known := p.done[tx]
-	if !known {
-		switch vt := p.voted[tx]; {
-		case vt == nil && p.driven[tx] == nil:
-			st = commit.Aborted // and it can not be prepared here any more
-			p.record(tx, st)
-		case vt != nil && vt.p.Alone():
-			st = commit.Preparing
-		default:
-			p.askedBy[tx] = append(p.askedBy[tx], from)
-			p.mu.Unlock()
-			return
-		}
-	}
-	p.mu.Unlock()
-	s.peers.Send(from, newFrame(fOutcomeIs).tx(tx).num(uint64(st)).b)
-}
-
-func (s *Store) tellOutcome(tx lock.Tx, asked []kit.NodeName) {
-	if len(asked) == 0 {
-		return
-	}
-	s.part.mu.Lock()
-	st := s.part.done[tx]
-	s.part.mu.Unlock()
-	for _, n := range asked {
-		s.peers.Send(n, newFrame(fOutcomeIs).tx(tx).num(uint64(st)).b)
-	}
-}
-
-func (s *Store) onOutcomeIs(from kit.NodeName, r *reader) {
-	tx, st := r.tx(), commit.State(r.num())
-	if r.err != nil {
-		return
-	}
-	s.part.mu.Lock()
-	vt := s.part.voted[tx]
-	var act commit.Act
-	if vt != nil {
-		act = vt.p.Outcome(from, st)
-	}
-	s.part.mu.Unlock()
-	if vt != nil {
-		s.conclude(tx, vt, act)
-	}
-}
-
-// commitPeerDown tells all commits that a node has gone.
-func (s *Store) commitPeerDown(n kit.NodeName) {
-	up := s.peers.Up()
-	p := &s.part
-	p.mu.Lock()
-	driven := sortedTxs(p.driven)
-	votedTxs := sortedTxs(p.voted)
-	p.mu.Unlock()
-	for _, tx := range driven {
-		s.step(tx, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
-	}
-	for _, tx := range votedTxs {
-		p.mu.Lock()
-		vt := p.voted[tx]
-		var act commit.Act
-		var asked []kit.NodeName
-		if vt != nil {
-			act = vt.p.Down(n, up)
-			if vt.p.Alone() {
-				asked = p.askedBy[tx]
-				delete(p.askedBy, tx)
-			}
-		}
-		p.mu.Unlock()
-		if vt == nil {
-			continue
-		}
-		for _, a := range asked {
-			s.peers.Send(a, newFrame(fOutcomeIs).tx(tx).num(uint64(commit.Preparing)).b)
-		}
-		s.conclude(tx, vt, act)
-	}
-}
-
-// inDoubt reports whether this node has voted for a transaction and does not know its end.
-func (s *Store) inDoubt(tx lock.Tx) bool {
-	s.part.mu.Lock()
-	defer s.part.mu.Unlock()
-	return s.part.voted[tx] != nil
-}
-
-func sortedTxs[V any](m map[lock.Tx]V) []lock.Tx {
-	txs := make([]lock.Tx, 0, len(m))
-	for tx := range m {
-		txs = append(txs, tx)
-	}
-	slices.SortFunc(txs, lock.Tx.Compare)
-	return txs
 }

@@ -4,7 +4,6 @@ import (
 	"iter"
 	"slices"
 
-	"netsplit/kit/store/lock"
 	"netsplit/kit/store/match"
 	"netsplit/kit/term"
 )
@@ -24,8 +23,7 @@ func (tx *Tx) recordLock(tab string, key term.Term, lk Lock) error {
 		_, err := tx.lockRead(tab, key, false)
 		return err
 	case WriteLock, StickyLock:
-		_, err := tx.lockWrite(tab, key, lock.Write)
-		return err
+		return tx.lockToWrite(tab, key)
 	}
 	return abort("bad_type", term.Atom(tab), term.Atom(lk))
 }

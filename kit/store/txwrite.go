@@ -72,7 +72,7 @@ func (tx *Tx) writeLock(table string, key term.Term, kind Lock) (*tab, error) {
 			return nil, abort("not_local", term.Atom(table)) // mnesia_locker:sticky_wlock/3
 		}
 	}
-	if _, err := tx.lockWrite(table, key, lock.Write); err != nil {
+	if err := tx.lockToWrite(table, key); err != nil {
 		return nil, err
 	}
 	t := tx.s.table(table)
@@ -163,7 +163,7 @@ func (tx *Tx) LockRecord(table string, key term.Term, kind Lock) ([]kit.NodeName
 	if kind != WriteLock {
 		return nil, tx.recordLock(table, key, kind)
 	}
-	if t := tx.s.table(table); t != nil && len(t.writers()) > 0 && tx.holds(table, key, lock.Write, t.writers()) {
+	if t := tx.s.table(table); t != nil && len(t.writers()) > 0 && tx.held.has(table, key, lock.Write, t.writers()) {
 		return nil, nil
 	}
 	return tx.lockWrite(table, key, lock.Write)

@@ -10,6 +10,15 @@ import (
 type writeSet struct {
 	keys []wsKey
 	at   map[wsOID]int // index into keys; made when there are many
+	free []op          // room for the operations of keys that have one
+}
+
+// use gives an empty write set memory to begin with.
+func (w *writeSet) use(r *txRoom) {
+	if r != nil {
+		clear(r.ops[:])
+		w.keys, w.free = r.keys[:0], r.ops[:]
+	}
 }
 
 type wsOID struct {
@@ -26,6 +35,9 @@ type wsKey struct {
 
 // wsFew is how many keys are looked through without a map.
 const wsFew = 8
+
+// wsChunk is for how many operations there is memory made at a time.
+const wsChunk = 256
 
 func (w *writeSet) empty() bool { return len(w.keys) == 0 }
 
@@ -77,14 +89,25 @@ func (w *writeSet) write(t *tab, row term.Tuple) {
 		e.ops = append(slices.DeleteFunc(e.ops, func(x op) bool { return sameRow(x, opWrite, row) }), o)
 		return
 	}
-	e.ops = append(e.ops[:0:0], o)
+	w.only(e, o)
+}
+
+// only makes an operation the only one of its key.
+func (w *writeSet) only(e *wsKey, o op) {
+	if cap(e.ops) == 0 {
+		if len(w.free) == 0 {
+			w.free = make([]op, min(2*len(w.keys), wsChunk))
+		}
+		e.ops, w.free = w.free[:0:1], w.free[1:]
+	}
+	clear(e.ops)
+	e.ops = append(e.ops[:0], o)
 }
 
 func sameRow(x op, k opKind, row term.Tuple) bool { return x.kind == k && term.Equal(x.row, row) }
 
 func (w *writeSet) delete(tab string, key term.Term) {
-	e := w.entry(tab, key)
-	e.ops = append(e.ops[:0:0], op{kind: opDelete, tab: tab, key: key})
+	w.only(w.entry(tab, key), op{kind: opDelete, tab: tab, key: key})
 }
 
 // deleteRow is mnesia:do_delete_object: in a set a row that was written here and is another one stays.
@@ -104,7 +127,7 @@ func (w *writeSet) deleteRow(t *tab, row term.Tuple) {
 	wrote := slices.ContainsFunc(e.ops, func(x op) bool { return x.kind == opWrite })
 	if wrote {
 		// what was there before the write goes too
-		e.ops = append(e.ops[:0:0], op{kind: opDelete, tab: t.Name, key: row[1]})
+		w.only(e, op{kind: opDelete, tab: t.Name, key: row[1]})
 		return
 	}
 	e.ops = append(slices.DeleteFunc(slices.Clone(e.ops), isRow), o)

@@ -2,9 +2,13 @@
 // pure state machines, one for the node that runs the transaction and one for the nodes that hold copies. They take what
 // happened and say what to send and do; they know nothing of frames, tables or time.
 //
-// The rules follow mnesia_tm: a participant whose coordinator goes down before the decision asks the other
-// participants; when one of them has committed so does it, when none has, all abort. A participant that goes down does
-// not stop the others: its copies are loaded anew when it comes back.
+// The coordinator commits when every participant has said yes, and only then: one that goes before its vote came
+// aborts the transaction, which runs again without it (mnesia_tm's bad_commit). So a participant whose
+// coordinator has gone knows the outcome as soon as it knows the votes: one that has heard of the decision tells
+// it; one that has said no, or promises not to say yes any more, means aborted; and when all have said yes the
+// transaction is committed, for the coordinator may have told its caller so. While a participant's vote cannot
+// be known the transaction is in doubt and keeps its locks; Mnesia presumes abort there for most transactions,
+// and can lose one whose caller was told that it is committed.
 package commit
 
 import (
@@ -22,10 +26,13 @@ const (
 	Preparing State = iota // votes are missing
 	Committed
 	Aborted
+	Forgotten // nothing is known of it, since the node has lost its memory
 )
 
 // String gives the state in lower case.
-func (s State) String() string { return [...]string{"preparing", "committed", "aborted"}[s] }
+func (s State) String() string {
+	return [...]string{"preparing", "committed", "aborted", "forgotten"}[min(s, Forgotten)]
+}
 
 // Coordinator drives one transaction from the node that runs it.
 type Coordinator struct {
@@ -69,13 +76,17 @@ func (c *Coordinator) Vote(n kit.NodeName, reason term.Term) Step {
 	return c.check()
 }
 
-// Down tells that a participant has gone. The others go on without it.
+// Down tells that a participant has gone. Without its vote the transaction aborts; afterwards the others go on
+// without it, and its copies will be loaded anew.
 func (c *Coordinator) Down(n kit.NodeName) Step {
-	c.joined, c.votes = without(c.joined, n), without(c.votes, n)
-	if c.state == Preparing {
-		return c.check()
+	c.joined = without(c.joined, n)
+	switch {
+	case c.state != Preparing:
+		return c.Applied(n)
+	case slices.Contains(c.votes, n):
+		return c.abort(term.T(term.Atom("bad_commit"), term.Atom(n)))
 	}
-	return c.Applied(n)
+	return Step{}
 }
 
 // Applied tells that a participant has applied the decision.
@@ -112,10 +123,10 @@ func (c *Coordinator) abort(reason term.Term) Step {
 // Participant is one transaction on a node that holds copies, from its yes to the decision.
 type Participant struct {
 	coordinator kit.NodeName
-	others      []kit.NodeName
+	others      []kit.NodeName // the participants whose vote is not known
 	state       State
 	asked       []kit.NodeName // those whose answer to "what became of it" is missing
-	alone       bool           // the coordinator has gone
+	alone       bool           // the coordinator has gone, or has forgotten
 }
 
 // Act is what a participant wants done next: ask others what became of the transaction, or end it.
@@ -125,7 +136,7 @@ type Act struct {
 	State State
 }
 
-// Participate begins after a yes was sent.
+// Participate begins after a yes was sent, or was found in the log after a crash. others are the other participants.
 func Participate(coordinator kit.NodeName, others []kit.NodeName) *Participant {
 	return &Participant{coordinator: coordinator, others: slices.Clone(others)}
 }
@@ -133,8 +144,11 @@ func Participate(coordinator kit.NodeName, others []kit.NodeName) *Participant {
 // State tells where the transaction stands here.
 func (p *Participant) State() State { return p.state }
 
-// Alone reports whether the coordinator has gone, so that only the other participants can tell the outcome.
+// Alone reports whether the coordinator cannot tell the outcome any more, so that the other participants must.
 func (p *Participant) Alone() bool { return p.alone }
+
+// Waiting reports whether an answer is still to come from a node that was asked.
+func (p *Participant) Waiting() bool { return p.state == Preparing && len(p.asked) > 0 }
 
 // Coordinator names the node that decides.
 func (p *Participant) Coordinator() kit.NodeName { return p.coordinator }
@@ -156,35 +170,62 @@ func (p *Participant) Down(n kit.NodeName, up []kit.NodeName) Act {
 	if p.state != Preparing {
 		return Act{}
 	}
+	p.asked = without(p.asked, n)
 	if n != p.coordinator {
-		if p.alone && slices.Contains(p.asked, n) {
-			return p.Outcome(n, Aborted)
-		}
 		return Act{}
 	}
 	p.alone = true
-	for _, o := range p.others {
-		if slices.Contains(up, o) {
-			p.asked = append(p.asked, o)
-		}
-	}
-	if len(p.asked) == 0 {
-		return p.Decide(false)
-	}
-	return Act{Ask: slices.Clone(p.asked)}
+	return p.ask(up)
 }
 
-// Outcome takes another participant's answer. Preparing means that it does not know either.
+// Up tells that nodes can be asked again, or, after a crash of this one, for the first time.
+func (p *Participant) Up(up ...kit.NodeName) Act {
+	if p.state != Preparing {
+		return Act{}
+	}
+	if slices.Contains(up, p.coordinator) && !slices.Contains(p.asked, p.coordinator) {
+		p.asked = append(p.asked, p.coordinator)
+		a := p.ask(up)
+		a.Ask = append([]kit.NodeName{p.coordinator}, a.Ask...)
+		return a
+	}
+	return p.ask(up)
+}
+
+func (p *Participant) ask(up []kit.NodeName) Act {
+	var now []kit.NodeName
+	for _, o := range p.others {
+		if slices.Contains(up, o) && !slices.Contains(p.asked, o) {
+			now = append(now, o)
+		}
+	}
+	p.asked = append(p.asked, now...)
+	act := p.check()
+	act.Ask = now
+	return act
+}
+
+// Outcome takes another node's answer. Preparing means that it has said yes and does not know either.
 func (p *Participant) Outcome(n kit.NodeName, s State) Act {
-	if p.state != Preparing || !p.alone {
+	if p.state != Preparing || !slices.Contains(p.asked, n) {
 		return Act{}
 	}
 	p.asked = without(p.asked, n)
 	switch {
-	case s == Committed:
+	case s == Committed || s == Aborted:
+		return p.Decide(s == Committed)
+	case n == p.coordinator:
+		p.alone = true
+	default:
+		p.others = without(p.others, n)
+	}
+	return p.check()
+}
+
+// check commits when nobody can have said no.
+func (p *Participant) check() Act {
+	if p.alone && len(p.others) == 0 && !slices.Contains(p.asked, p.coordinator) {
 		return p.Decide(true)
-	case len(p.asked) == 0:
-		return p.Decide(false)
 	}
 	return Act{}
 }

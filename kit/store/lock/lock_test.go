@@ -100,7 +100,7 @@ func locks(ls []Lock) []string {
 // TestRandom drives random requests and checks after each that no two locks conflict, and in the end that
 // everybody who did not give up was served.
 func TestRandom(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(500) {
 		random(t, seed)
 	}
 }
@@ -153,6 +153,18 @@ func check(t *testing.T, seed uint64, l *Locks) {
 			if a.Tx != b.Tx && meet && (a.Kind == Write || b.Kind == Write) {
 				t.Fatalf("seed %d: conflicting locks %v", seed, locks([]Lock{a, b}))
 			}
+		}
+	}
+	for _, tab := range l.tables {
+		n := tab.whole.waiting()
+		for _, e := range tab.items {
+			n += e.waiting()
+			if len(e.holders)+e.waiting() == 0 {
+				t.Fatalf("seed %d: %v is kept for nobody", seed, e.item())
+			}
+		}
+		if n != tab.waiting {
+			t.Fatalf("seed %d: %d wait, counted as %d", seed, n, tab.waiting)
 		}
 	}
 	if !slices.IsSortedFunc(held, func(a, b Lock) int { return a.Tx.Compare(b.Tx) }) {

@@ -1,0 +1,327 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"netsplit/kit"
+	"netsplit/kit/store/commit"
+	"netsplit/kit/store/disk"
+	"netsplit/kit/store/lock"
+	"netsplit/kit/term"
+)
+
+// The participant's side of a commit: locks that are still missing are taken, the yes is logged where the transaction
+// touches copies on disc, and the decision carried out.
+
+// prepared is a transaction that another node wants to commit here, until the vote is sent.
+type prepared struct {
+	from    kit.NodeName
+	tie     tie
+	id      commitID
+	tx      lock.Tx
+	flags   uint64
+	lockID  uint64
+	others  []kit.NodeName
+	ops     []op
+	schema  []schemaOp
+	body    []byte // as it came, for the log
+	granted int    // the operations whose record is locked
+}
+
+// readPrepare reads what follows the kind of a prepare frame.
+func readPrepare(b []byte) (*prepared, bool) {
+	r := &reader{b: b}
+	pr := &prepared{body: b, id: r.commit(), tx: r.tx(), flags: r.num(), lockID: r.num(), others: r.nodes(), ops: r.ops()}
+	for range r.count() {
+		o, ok := schemaOpOf(r.term())
+		if !ok {
+			r.fail()
+			break
+		}
+		pr.schema = append(pr.schema, o)
+	}
+	return pr, r.err == nil
+}
+
+// onPrepare takes another node's transaction.
+func (s *Store) onPrepare(from kit.NodeName, body []byte) {
+	pr, ok := readPrepare(body)
+	if !ok || pr.tx.Node != from || pr.id.Node != from {
+		return
+	}
+	pr.from, pr.tie = from, s.tie(from)
+	s.clock.see(lock.Tx(pr.id))
+	s.lockPrepared(pr)
+}
+
+// lockPrepared takes the locks that are missing, and votes when it has them. Where it must wait it is called again
+// when a lock was granted.
+func (s *Store) lockPrepared(pr *prepared) {
+	if pr.flags&prepareLocks == 0 {
+		s.vote(pr)
+		return
+	}
+	l := &s.locks
+	id := lockID{pr.from, pr.lockID}
+	var out []outFrame
+	l.mu.Lock()
+	for ; pr.granted < len(pr.ops); pr.granted++ {
+		o := &pr.ops[pr.granted]
+		item := lock.Item{Table: o.tab, Key: o.keyTerm()}
+		ans, evs := l.table.Ask(lock.Request{Tx: pr.tx, Item: item, Kind: lock.Write, ID: pr.lockID})
+		out = append(out, s.lockEvents(evs)...)
+		if ans == lock.Granted {
+			continue
+		}
+		w := remoteWait{tx: pr.tx, prepared: pr}
+		if ans == lock.Refused {
+			w.prepared = nil
+			out = append(out, outFrame{to: pr.from, frame: standFrame(pr)})
+		}
+		l.waiting[id] = w
+		l.mu.Unlock()
+		s.sendAll(out)
+		return
+	}
+	l.mu.Unlock()
+	s.sendAll(out)
+	s.vote(pr)
+}
+
+// keyTerm is the key of the record that an operation changes; nil for a whole table.
+func (o *op) keyTerm() term.Term {
+	switch {
+	case o.row != nil:
+		return o.row[1]
+	case o.kind == opClear:
+		return nil
+	}
+	return o.key
+}
+
+// The votes.
+const (
+	voteYes   = iota
+	voteNo    // with the reason
+	voteStand // an older transaction holds a lock: the number follows under which it hears when to run again
+)
+
+func standFrame(pr *prepared) []byte {
+	return newFrame(fVote).commit(pr.id).num(voteStand).num(pr.lockID).b
+}
+
+// vote votes on a transaction whose locks are held.
+func (s *Store) vote(pr *prepared) {
+	why := s.votes(pr.ops, pr.schema)
+	logged := pr.flags&prepareLogged != 0 && s.onDisc()
+	var lsn disk.LSN
+	if why == nil && logged {
+		var err error
+		if lsn, err = s.disk.Append(disk.Change{Op: disk.SetMeta, Key: metaTx("prepared", pr.id), Value: term.Bin(pr.body)}); err != nil {
+			s.breakDown("cannot write the log: " + err.Error()) // the others go on without this node
+			return
+		}
+	}
+	p := &s.part
+	p.mu.Lock()
+	if _, over := p.done[pr.id]; over && why == nil {
+		why = term.Atom("decided")
+	}
+	var vt *voted
+	if why == nil {
+		vt = newVoted(s.self, pr)
+		vt.logged = logged
+		p.voted[pr.id] = vt
+	}
+	p.mu.Unlock()
+	switch {
+	case why != nil:
+		s.refuse(pr, why, logged)
+	case s.tie(pr.from) != pr.tie:
+		s.withdraw(pr) // it has gone, and so will not hear the vote
+	case pr.flags&prepareDurable != 0 && logged:
+		s.voteSynced(pr, lsn)
+	default:
+		s.peers.Send(pr.from, newFrame(fVote).commit(pr.id).num(voteYes).b)
+	}
+}
+
+func newVoted(self kit.NodeName, pr *prepared) *voted {
+	mates := slices.DeleteFunc(slices.Clone(pr.others), func(n kit.NodeName) bool { return n == self })
+	return &voted{tx: pr.tx, p: commit.Participate(pr.tx.Node, mates), ops: pr.ops, schema: pr.schema, durable: pr.flags&prepareDurable != 0}
+}
+
+func (s *Store) refuse(pr *prepared, why term.Term, logged bool) {
+	if logged {
+		s.unlog(pr.id)
+	}
+	s.release(pr.tx)
+	s.peers.Send(pr.from, newFrame(fVote).commit(pr.id).num(voteNo).term(why).b)
+}
+
+// withdraw takes back a yes that was not sent.
+func (s *Store) withdraw(pr *prepared) {
+	s.part.mu.Lock()
+	vt := s.part.voted[pr.id]
+	delete(s.part.voted, pr.id)
+	s.part.mu.Unlock()
+	if vt == nil {
+		return
+	}
+	if vt.logged {
+		s.unlog(pr.id)
+	}
+	s.release(pr.tx)
+}
+
+// unlog takes back that a transaction is prepared.
+func (s *Store) unlog(id commitID) {
+	if _, err := s.disk.Append(disk.Change{Op: disk.DelMeta, Key: metaTx("prepared", id)}); err != nil {
+		s.breakDown("cannot write the log: " + err.Error())
+	}
+}
+
+// voteSynced says yes when that is on the disc. Others of the same sender are served meanwhile, so that one sync does
+// for many.
+func (s *Store) voteSynced(pr *prepared, lsn disk.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != running {
+		return
+	}
+	s.go_(func(context.Context) {
+		if err := s.disk.Sync(lsn); err != nil {
+			s.breakDown("cannot write the log: " + err.Error())
+			return
+		}
+		s.peers.Send(pr.from, newFrame(fVote).commit(pr.id).num(voteYes).b)
+	})
+}
+
+// votes gives nil for yes, or the reason of a no.
+func (s *Store) votes(ops []op, schema []schemaOp) term.Term {
+	v := s.view.Load()
+	if v == nil {
+		return reason("node_not_running", node(s.self))
+	}
+	for i := range ops {
+		t := v.tables[ops[i].tab]
+		if t == nil || t.data == nil && t.buf == nil || !t.takes(&ops[i]) {
+			return reason("no_exists", term.Atom(ops[i].tab))
+		}
+	}
+	for _, o := range schema {
+		if err := s.schemaReady(o); err != nil {
+			e, ok := err.(*Error)
+			if !ok {
+				return term.T(term.Str(err.Error()))
+			}
+			return e.Reason
+		}
+	}
+	return nil
+}
+
+// onVote takes a participant's vote.
+func (s *Store) onVote(from kit.NodeName, r *reader) {
+	id, what := r.commit(), r.num()
+	var why term.Term
+	var number uint64
+	switch what {
+	case voteYes:
+	case voteNo:
+		why = r.term()
+	case voteStand:
+		number, why = r.num(), term.Atom("cyclic")
+	default:
+		return
+	}
+	if r.err != nil {
+		return
+	}
+	if what == voteStand {
+		s.stand(id, from, number)
+	}
+	s.step(id, func(c *commit.Coordinator) commit.Step { return c.Vote(from, why) })
+}
+
+// stand notes that a transaction of this node stands aside at another, which tells when it may run again. It does so at
+// one node only; the others hear that it lets go.
+func (s *Store) stand(id commitID, n kit.NodeName, number uint64) {
+	ch := make(chan lockReply, 2)
+	s.part.mu.Lock()
+	d := s.part.driven[id]
+	if d == nil || d.standing != nil {
+		s.part.mu.Unlock()
+		return
+	}
+	d.standing = &standing{reply: lockReply{from: n, id: number, answer: lockRefused}, ch: ch}
+	s.part.mu.Unlock()
+	s.locks.mu.Lock()
+	defer s.locks.mu.Unlock()
+	s.locks.asked[number] = &lockCall{id: number, node: n, ch: ch}
+}
+
+// onDecide takes the coordinator's decision.
+func (s *Store) onDecide(from kit.NodeName, r *reader) {
+	id, commits, ack := r.commit(), r.flag(), r.flag()
+	if r.err != nil || id.Node != from {
+		return
+	}
+	s.part.mu.Lock()
+	vt := s.part.voted[id]
+	var act commit.Act
+	switch {
+	case vt != nil:
+		act = vt.p.Decide(commits)
+	case !commits:
+		s.part.record(id, commit.Aborted) // it may still wait for a lock here; its release is on the way
+	}
+	s.part.mu.Unlock()
+	s.conclude(id, vt, act)
+	if ack {
+		s.peers.Send(from, newFrame(fApplied).commit(id).b)
+	}
+}
+
+// onApplied takes the news that a participant has applied a decision.
+func (s *Store) onApplied(from kit.NodeName, r *reader) {
+	if id := r.commit(); r.err == nil {
+		s.step(id, func(c *commit.Coordinator) commit.Step { return c.Applied(from) })
+	}
+}
+
+// conclude carries out what a participant wants done.
+func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
+	for _, n := range act.Ask {
+		s.peers.Send(n, newFrame(fOutcome).commit(id).flag(vt.logged).b)
+	}
+	if !act.Ended {
+		return
+	}
+	if vt.logged && s.view.Load() == nil {
+		return // it stays in the log, for the next start
+	}
+	var done []disk.Change
+	if vt.logged {
+		done = []disk.Change{{Op: disk.DelMeta, Key: metaTx("prepared", id)}}
+	}
+	if act.State == commit.Committed {
+		s.applySchema(vt.schema)
+		if err := s.finishLocal(vt.ops, "transaction", vt.durable && !vt.logged, done...); err != nil {
+			s.breakDown("cannot write a committed transaction: " + err.Error())
+		}
+	} else if vt.logged {
+		s.unlog(id)
+	}
+	s.part.mu.Lock()
+	delete(s.part.voted, id)
+	asked := s.part.record(id, act.State)
+	s.part.mu.Unlock()
+	s.release(vt.tx)
+	s.tellOutcome(id, asked)
+	if vt.logged {
+		s.settled(id.Node)
+	}
+}
