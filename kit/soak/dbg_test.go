@@ -2,9 +2,9 @@ package soak
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strconv"
-	"os"
 	"testing"
 
 	"netsplit/kit/door"
@@ -29,6 +29,7 @@ func TestDbg(t *testing.T) {
 				t.Log(n, tb, it, out.Status, string(out.Value))
 			}
 		}
+		for _, it := range []string{"running_db_nodes", "db_nodes", "is_running", "held_locks", "lock_queue", "transactions"} { o := w.Call(context.Background(), "x", n, door.Request{Verb: "system_info", Args: []term.Term{term.Atom(it)}}); t.Log(n, it, o.Status, string(o.Value)) }
 		out := w.Call(context.Background(), "x", n, door.Request{Verb: "boot_events"})
 		t.Log(n, string(out.Value))
 	}

@@ -19,6 +19,9 @@ func (r *run) judge(_ context.Context, before []int64, e ending) []Problem {
 	for _, b := range e.broken {
 		j.add("not recovered", "%s", b)
 	}
+	for _, h := range r.hangs {
+		j.add("no answer", "%s", h)
+	}
 	j.txns = j.transactions()
 	j.tally()
 	if len(e.broken) > 0 {
@@ -235,7 +238,8 @@ func isSettled(r term.Tuple) bool {
 }
 
 // side gives the history as one side of a separation can know it: its own transactions, and the others' from before. Of
-// those that were under way nobody knows.
+// those that were under way nobody knows whether they took effect here, and with which reads: their coordinator may have
+// tried again without this side.
 func side(txns []history.Txn, cut time.Duration, mine func(kit.NodeName) bool) []history.Txn {
 	var all []history.Txn
 	for _, t := range txns {
@@ -243,8 +247,9 @@ func side(txns []history.Txn, cut time.Duration, mine func(kit.NodeName) bool) [
 		case mine(t.Node):
 		case t.Begin >= cut:
 			continue
-		case t.Took == history.Yes && t.End >= cut:
+		case t.Took != history.No && (t.End == history.Open || t.End >= cut):
 			t.Took = history.Maybe
+			t.Steps = slices.DeleteFunc(slices.Clone(t.Steps), func(s history.Step) bool { return s.Kind == history.StepRead })
 		}
 		all = append(all, t)
 	}
@@ -274,7 +279,7 @@ func (j *judgement) counters(copies []copyOf) {
 // audits checks that whoever read all accounts at once saw all the money.
 func (j *judgement) audits() {
 	for _, o := range j.h.Ops {
-		if o.Verb != "transaction" || o.Outcome.Status != door.OK || j.transfer(o) != nil {
+		if opsOf(o) == nil || o.Outcome.Status != door.OK || j.transfer(o) != nil {
 			continue
 		}
 		t, _ := o.Outcome.Term()
@@ -301,12 +306,21 @@ func sum(ns []int64) int64 {
 	return total
 }
 
+// opsOf gives the operations of a transaction that was one request.
+func opsOf(o history.Op) term.List {
+	var ops term.List
+	switch {
+	case o.Verb == "transaction" && len(o.Args) > 0:
+		ops, _ = o.Args[0].(term.List)
+	case o.Verb == "activity" && len(o.Args) > 1:
+		ops, _ = o.Args[1].(term.List)
+	}
+	return ops
+}
+
 // transfer reads a transfer out of a request: what it adds to each account.
 func (j *judgement) transfer(o history.Op) []int64 {
-	if o.Verb != "transaction" || len(o.Args) == 0 {
-		return nil
-	}
-	ops, _ := o.Args[0].(term.List)
+	ops := opsOf(o)
 	var delta []int64
 	for _, x := range ops {
 		op, _ := x.(term.List)

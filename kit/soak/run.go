@@ -33,7 +33,8 @@ type run struct {
 	durable  map[string]bool // transactions acknowledged as durable, as history.Transactions names them
 	windows  []window
 	isolated bool // one node is cut off, or not repaired
-	broken   []string
+	broken   []string // what did not come back
+	hangs    []string // requests that were not answered
 	islands  map[kit.NodeName][]copyOf // what each node had before the operator stepped in
 	told     map[kit.NodeName]bool     // nodes that have reported inconsistent_database in this round
 }
@@ -82,12 +83,6 @@ func (r *run) must(ctx context.Context, n kit.NodeName, verb string, args ...ter
 	}
 	return out, nil
 }
-
-// beginArgs are the arguments of tx_begin for a client's transaction.
-func (r *run) beginArgs(_ *client, tx term.Atom) []term.Term { return []term.Term{tx} }
-
-// onceArgs are those of transaction.
-func (r *run) onceArgs(_ *client, ops term.List) []term.Term { return []term.Term{ops} }
 
 // makeDurable brings what a client has just committed to the discs, and takes it down when that was acknowledged.
 func (r *run) makeDurable(ctx context.Context, c *client, id int) {
@@ -152,7 +147,7 @@ func (r *run) setUp(ctx context.Context) error {
 
 // play goes through one round and judges it.
 func (r *run) play(ctx context.Context) ([]Problem, error) {
-	r.windows, r.broken, r.islands, r.told = nil, nil, map[kit.NodeName][]copyOf{}, map[kit.NodeName]bool{}
+	r.windows, r.broken, r.hangs, r.islands, r.told = nil, nil, nil, map[kit.NodeName][]copyOf{}, map[kit.NodeName]bool{}
 	before, err := r.balances(ctx)
 	if err != nil {
 		return nil, err

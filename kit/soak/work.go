@@ -29,8 +29,12 @@ type client struct {
 func (c *client) ask(ctx context.Context, verb string, args ...term.Term) (door.Outcome, int) {
 	r := c.r
 	id := r.log.Begin(c.name, c.node, verb, args, r.w.Now())
+	begun := r.w.Now()
 	out := r.call(ctx, c.name, c.node, verb, args...)
 	r.log.Finish(id, out, r.w.Now())
+	if out.Status == door.Lost && r.w.Now()-begun > stuckTime {
+		r.stuck(c, verb, begun)
+	}
 	return out, id
 }
 
@@ -84,7 +88,11 @@ func (c *client) appendLists(ctx context.Context) door.Outcome {
 		writes[i] = c.rand.IntN(3) > 0
 	}
 	tx := term.Atom(fmt.Sprintf("%s_%d", c.name, c.done))
-	out, id := c.ask(ctx, "tx_begin", c.r.beginArgs(c, tx)...)
+	kind := term.Atom("transaction")
+	if c.durable {
+		kind = "sync_transaction"
+	}
+	out, id := c.ask(ctx, "tx_begin", tx, kind)
 	if out.Status != door.OK {
 		return out
 	}
@@ -130,7 +138,12 @@ func (c *client) tryLists(ctx context.Context, tx term.Atom, places []place, wri
 // step asks for one step of a transaction and waits for it.
 func (c *client) step(ctx context.Context, verb string, args ...term.Term) door.Outcome {
 	out, _ := c.ask(ctx, verb, args...)
-	for out.Status == door.Blocked && ctx.Err() == nil {
+	for begun := c.r.w.Now(); out.Status == door.Blocked && ctx.Err() == nil; {
+		if c.r.w.Now()-begun > stuckTime {
+			c.r.stuck(c, verb, begun)
+			c.ask(ctx, "tx_kill", args[0])
+			break
+		}
 		out, _ = c.ask(ctx, "tx_wait", args[0])
 	}
 	return out
@@ -170,7 +183,10 @@ func (c *client) writeList(ctx context.Context, tx term.Atom, p place, held term
 
 // once runs operations as one request.
 func (c *client) once(ctx context.Context, ops term.List) (door.Outcome, int) {
-	return c.ask(ctx, "transaction", c.r.onceArgs(c, ops)...)
+	if c.durable {
+		return c.ask(ctx, "activity", term.Atom("sync_transaction"), ops)
+	}
+	return c.ask(ctx, "transaction", ops)
 }
 
 // overwrite reads one to three registers under write locks and writes them.
@@ -185,6 +201,16 @@ func (c *client) overwrite(ctx context.Context) door.Outcome {
 		c.r.makeDurable(ctx, c, id)
 	}
 	return out
+}
+
+// stuckTime is how long a request may take; longer than it takes to notice that a node is gone, by far.
+const stuckTime = 15 * time.Second
+
+// stuck puts on record that a transaction does not go on.
+func (r *run) stuck(c *client, verb string, begun time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hangs = append(r.hangs, fmt.Sprintf("%s at %s: %s, asked at %v, had no answer %v later", c.name, c.node, verb, begun, r.w.Now()-begun))
 }
 
 // transfer moves money between two accounts.

@@ -220,9 +220,12 @@ func (s *Store) loadLocal(name string) {
 func serveLoaded(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
 	name, _ := tabArg(arg)
 	s.mu.Lock()
-	if s.nodes[from] {
+	switch {
+	case s.nodes[from]:
 		s.addActive(name, from)
 		s.publish()
+	case s.early != nil && len(s.early[from]) < MaxTables: // it has answered to the join that this node is making, and said less
+		s.early[from] = append(s.early[from], name)
 	}
 	s.mu.Unlock()
 	s.startLoads()

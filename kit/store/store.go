@@ -77,9 +77,10 @@ type Store struct {
 	masters    map[string][]kit.NodeName
 	changed    chan struct{} // closed and replaced on every change that somebody may wait for
 	loads      map[string]*loading
-	intents    map[string]bool  // tables this node is about to load from its disc
-	ends       sync.WaitGroup   // stops that the store itself has ordered
-	damaged    map[string]error // tables whose copy on disc could not be read
+	intents    map[string]bool           // tables this node is about to load from its disc
+	ends       sync.WaitGroup            // stops that the store itself has ordered
+	early      map[kit.NodeName][]string // while this node joins: what others have loaded since they answered
+	damaged    map[string]error          // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
 	debug      string
 	extra      []kit.NodeName
