@@ -71,7 +71,7 @@ var doors = map[string]string{
 	"github.com/alecthomas/chroma":      "kit/lesson site",
 	"github.com/spf13/cobra":            "cmd/netsplit",
 	"go.yaml.in/yaml":                   "kit/lab kit/lesson",
-	"github.com/tidwall/btree":          "kit/store",
+	"github.com/tidwall/btree":          "kit/store kit/store/disk",
 	"github.com/rogpeppe/go-internal":   "",
 	"github.com/cockroachdb/datadriven": "",
 }

@@ -88,12 +88,9 @@ func (m *micro) client(s *store.Store, op string, i int) (action, int, error) {
 	case "tx_write":
 		return in(store.Transaction, write), 1, nil
 	case "tx_write_synced":
-		lazy := in(store.Transaction, write)
 		return func(ctx context.Context) error {
-			if err := lazy(ctx); err != nil {
-				return err
-			}
-			return s.SyncLog()
+			k := key()
+			return s.Transaction(ctx, func(tx *store.Tx) error { return write(tx, k) }, store.TxOptions{Durable: true})
 		}, 1, nil
 	case "synctx_write":
 		return in(store.SyncTransaction, write), 1, nil

@@ -132,11 +132,11 @@ func listOf(t term.Term) (term.List, bool) {
 const maxOps = 100_000
 
 func (f *Face) transaction(ctx context.Context, req door.Request) door.Outcome {
-	retries, err := retriesOf(req, 1)
+	opts, err := txOptionsOf(req, 1)
 	if err != nil {
 		return Outcome(err)
 	}
-	return f.run(ctx, store.Transaction, req.Args[0], retries)
+	return f.run(ctx, store.Transaction, req.Args[0], opts)
 }
 
 func (f *Face) activityVerb(ctx context.Context, req door.Request) door.Outcome {
@@ -164,15 +164,18 @@ func kindOf(t term.Term) (store.Kind, bool) {
 	return store.KindNamed(string(a))
 }
 
-// retriesOf reads how often a transaction may run; an absent argument and the atom infinity are no limit.
-func retriesOf(req door.Request, i int) (store.TxOptions, error) {
+// txOptionsOf reads how often a transaction may run, and whether its commit waits for the discs. Absent arguments and the
+// atom infinity are no limit.
+func txOptionsOf(req door.Request, i int) (store.TxOptions, error) {
+	opts := store.TxOptions{Retries: store.Infinity, Durable: len(req.Args) > i+1 && term.Equal(req.Args[i+1], term.Atom("true"))}
 	if len(req.Args) <= i || term.Equal(req.Args[i], term.Atom("infinity")) {
-		return store.TxOptions{Retries: store.Infinity}, nil
+		return opts, nil
 	}
 	n, ok := req.Args[i].(term.Int)
 	if !ok || n < 0 {
-		return store.TxOptions{}, &store.Error{Class: store.Aborted,
+		return opts, &store.Error{Class: store.Aborted,
 			Reason: term.T(term.Atom("badarg"), term.Opaque{Sort: "fun"}, term.List{}, req.Args[i], term.Atom("mnesia"))}
 	}
-	return store.TxOptions{Retries: max(1, int(n))}, nil // it runs once in any case
+	opts.Retries = max(1, int(n)) // it runs once in any case
+	return opts, nil
 }

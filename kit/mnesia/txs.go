@@ -49,7 +49,7 @@ func (f *Face) txBegin(ctx context.Context, req door.Request) door.Outcome {
 			return door.ErrorWith("badarg", req.Args[1])
 		}
 	}
-	opts, err := retriesOf(req, 2)
+	opts, err := txOptionsOf(req, 2)
 	if err != nil {
 		return Outcome(err)
 	}

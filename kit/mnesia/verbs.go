@@ -58,7 +58,7 @@ func (f *Face) list() []verb {
 		schema("delete_table_property", p("table", "key"), "Removes a property.", f.indexed(f.store.DeleteTableProperty)),
 		plain("read_table_property", p("table", "key"), "Reads a property.", f.readProperty),
 
-		plain("transaction", p("ops", "retries?"), "Performs operations in a transaction.", f.transaction),
+		plain("transaction", p("ops", "retries?", "durable?"), "Performs operations in a transaction; durable, true, waits until the commit is on the discs.", f.transaction),
 		plain("activity", p("kind", "ops"), "Performs operations in an activity.", f.activityVerb),
 		plain("dirty", p("op"), "Performs one operation with no activity around it.", f.dirty),
 		plain("repeat_dirty", p("op", "times"), "The same, many times; answers the last.", f.repeatDirty),
@@ -67,7 +67,7 @@ func (f *Face) list() []verb {
 		plain("contents", p("table"), "All rows as this node reads them.", f.contents),
 		plain("local_contents", p("table"), "All rows of the node's own copy.", f.localContents),
 
-		plain("tx_begin", p("tx", "kind?", "retries?"), "Begins a transaction that waits for orders.", f.txBegin),
+		plain("tx_begin", p("tx", "kind?", "retries?", "durable?"), "Begins a transaction that waits for orders.", f.txBegin),
 		plain("tx_op", p("tx", "op", "block_ms?"), "Orders an operation.", f.onTx(f.txOp)),
 		plain("tx_wait", p("tx", "timeout?"), "The answer of the operation ordered last.", f.onTx(f.txWait)),
 		plain("tx_commit", p("tx", "timeout?"), "Ends the transaction's function.", f.onTx(f.txCommit)),

@@ -46,7 +46,7 @@ func (d *DB) Hash() (uint32, error) { return d.node.Hash() }
 
 // activities are the functions that run a lambda, with Mnesia's kind of activity.
 var activities = []struct{ name, doc string }{
-	{"transaction", "Runs the lambda with all its operations at once or not at all, and gives its value. It may be run again when it meets another transaction."},
+	{"transaction", "Runs the lambda with all its operations at once or not at all, and gives its value. It may be run again when it meets another transaction. With durable=True it waits until the commit is on the discs (fdatasync)."},
 	{"sync_transaction", "As transaction, and waits until every copy has the changes."},
 	{"async_dirty", "Runs the lambda without locks; copies follow later."},
 	{"sync_dirty", "Runs the lambda without locks; each write waits for every copy."},
@@ -114,10 +114,10 @@ type dbFunction struct {
 }
 
 var dbFunctions = []dbFunction{
-	{"try_transaction", "lambda tx: ..., [retries=]", "As transaction, but gives a result with .ok, .value and .error instead of stopping at an abort.",
+	{"try_transaction", "lambda tx: ..., [retries=], [durable=]", "As transaction, but gives a result with .ok, .value and .error instead of stopping at an abort.",
 		`a.db.try_transaction(lambda tx: tx.abort("no"))`, (*DB).tryTransaction},
 	{"activity", "kind, lambda tx: ...", "Runs a lambda as the kind of activity named.", `a.db.activity("sync_dirty", lambda tx: tx.read("person", "ada"))`, (*DB).activityNamed},
-	{"begin", `["transaction"], [retries=]`, "Opens a transaction to be stepped by hand: tx.read(...), then tx.commit() or tx.abort().", "tx = a.db.begin()", (*DB).begin},
+	{"begin", `["transaction"], [retries=], [durable=]`, "Opens a transaction to be stepped by hand: tx.read(...), then tx.commit() or tx.abort().", "tx = a.db.begin()", (*DB).begin},
 	{"measure", "kind, operation, arguments..., [times=1000]", "Runs an operation so many times on the node itself, each as an activity of its own, and gives the nanoseconds that all took.",
 		`a.db.measure("transaction", "read", "person", "ada", times=2000)`, (*DB).measure},
 	{"foldl", "function, start, table", "Folds the rows of a table, in a transaction.", `a.db.foldl(lambda row, sum: sum + row.age, 0, "person")`, (*DB).fold},

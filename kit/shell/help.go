@@ -28,7 +28,7 @@ func (s *Session) pages() []page {
 		list = append(list, page{v.name, on + v.signature(), v.doc, v.example})
 	}
 	for _, a := range activities {
-		list = append(list, page{a.name, "a.db." + a.name + "(lambda tx: ..., [retries=])", a.doc,
+		list = append(list, page{a.name, "a.db." + a.name + "(lambda tx: ..., [retries=], [durable=])", a.doc,
 			fmt.Sprintf(`a.db.%s(lambda tx: tx.write("person", "ada", 37))`, a.name)})
 	}
 	for _, f := range dbFunctions {

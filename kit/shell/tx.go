@@ -238,16 +238,12 @@ func (t *Tx) end() {
 }
 
 // openTx asks the node for a new transaction.
-func (d *DB) openTx(r *run, kind, client string, retries term.Term) (*Tx, error) {
+func (d *DB) openTx(r *run, kind, client string, opts ...term.Term) (*Tx, error) {
 	s := d.node.s
 	s.txSeq++
 	t := &Tx{node: d.node, kind: kind, client: client, name: fmt.Sprintf("tx%d", s.txSeq), open: true}
 	t.own = t
-	args := []term.Term{term.Atom(kind)}
-	if retries != nil {
-		args = append(args, retries)
-	}
-	out, err := t.request(r, "tx_begin", args...)
+	out, err := t.request(r, "tx_begin", append([]term.Term{term.Atom(kind)}, opts...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -261,34 +257,44 @@ func (d *DB) openTx(r *run, kind, client string, retries term.Term) (*Tx, error)
 func (d *DB) activity(r *run, kind string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var fn starlark.Callable
 	var retries starlark.Value = starlark.None
-	if err := starlark.UnpackArgs(kind, args, kwargs, "function", &fn, "retries?", &retries); err != nil {
+	var durable bool
+	if err := starlark.UnpackArgs(kind, args, kwargs, "function", &fn, "retries?", &retries, "durable?", &durable); err != nil {
 		return nil, fmt.Errorf("%w; usage: %s.%s(lambda tx: ...)", err, d, kind)
 	}
 	if r.tx != nil && r.tx.node == d.node && !r.tx.manual && kind == "transaction" {
 		return r.tx.runNested(r, fn) // as in Mnesia, where the inner one sees the outer's process
 	}
-	limit, err := retriesTerm(retries)
+	opts, err := txOptions(retries, durable)
 	if err != nil {
 		return nil, err
 	}
-	t, err := d.openTx(r, kind, r.client, limit)
+	t, err := d.openTx(r, kind, r.client, opts...)
 	if err != nil {
 		return nil, err
 	}
 	return t.runLambda(r, fn)
 }
 
-func retriesTerm(v starlark.Value) (term.Term, error) {
-	if v == starlark.None {
+// txOptions gives the arguments of tx_begin after the kind; none when all is as usual.
+func txOptions(retries starlark.Value, durable bool) ([]term.Term, error) {
+	limit := term.Term(term.Atom("infinity"))
+	switch s, isString := retries.(starlark.String); {
+	case retries == starlark.None && !durable:
 		return nil, nil
+	case retries == starlark.None || isString && s == "infinity":
+	default:
+		if _, ok := retries.(starlark.Int); !ok {
+			return nil, fmt.Errorf("retries is a number or \"infinity\", not %s", retries)
+		}
+		var err error
+		if limit, err = toTerm(retries, asData); err != nil {
+			return nil, err
+		}
 	}
-	if _, ok := v.(starlark.Int); ok {
-		return toTerm(v, asData)
+	if durable {
+		return []term.Term{limit, term.Atom("true")}, nil
 	}
-	if s, ok := v.(starlark.String); ok && s == "infinity" {
-		return term.Atom("infinity"), nil
-	}
-	return nil, fmt.Errorf("retries is a number or \"infinity\", not %s", v)
+	return []term.Term{limit}, nil
 }
 
 func (d *DB) activityNamed(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -434,13 +440,14 @@ func (t *Tx) abort(r *run, name string, args starlark.Tuple, kwargs []starlark.T
 func (d *DB) begin(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	kind := "transaction"
 	var retries starlark.Value = starlark.None
-	if err := starlark.UnpackArgs(name, args, kwargs, "kind?", &kind, "retries?", &retries); err != nil {
+	var durable bool
+	if err := starlark.UnpackArgs(name, args, kwargs, "kind?", &kind, "retries?", &retries, "durable?", &durable); err != nil {
 		return nil, err
 	}
 	if !isActivity(kind) {
 		return nil, fmt.Errorf("begin: %q is no kind of activity", kind)
 	}
-	limit, err := retriesTerm(retries)
+	opts, err := txOptions(retries, durable)
 	if err != nil {
 		return nil, err
 	}
@@ -449,7 +456,7 @@ func (d *DB) begin(r *run, name string, args starlark.Tuple, kwargs []starlark.T
 	if n := len(s.free); n > 0 {
 		client, s.free = s.free[n-1], s.free[:n-1]
 	}
-	t, err := d.openTx(r, kind, client, limit)
+	t, err := d.openTx(r, kind, client, opts...)
 	if err != nil {
 		s.free = append(s.free, client)
 		return nil, err

@@ -3,30 +3,36 @@ package store
 import (
 	"sync"
 
+	"netsplit/kit/store/disk"
 	"netsplit/kit/store/match"
 	"netsplit/kit/term"
 )
 
-// data is this node's copy of a table with its indexes. Reads take the lock shared, so that they never wait
+// data is this node's copy of a table with its indexes. Reads take the lock shared, or not at all, so that they never wait
 // for the network or the disc.
 type data struct {
 	mu      sync.RWMutex
 	order   sync.Mutex // held while an operation is done here and sent to the other copies
 	typ     string
-	rows    rows
+	rows    rows // always the same one
+	free    bool // a key can be read without the lock
 	indexes []*index
 	turn    uint64
 }
 
 func newData(d *Def) *data {
-	t := &data{typ: d.Type, rows: newRows(d.Type)}
+	t := &data{typ: d.Type, rows: newRows(d.Type), free: d.Type != "ordered_set"}
 	for _, pos := range d.Index {
 		t.indexes = append(t.indexes, newIndex(pos))
 	}
 	return t
 }
 
+// get gives the rows of a key. Neither they nor the slice may be changed.
 func (t *data) get(key term.Term) []term.Tuple {
+	if t.free {
+		return t.rows.get(key)
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.rows.get(key)
@@ -90,10 +96,32 @@ func (t *data) deleteRow(row term.Tuple) []term.Tuple {
 func (t *data) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rows = newRows(t.typ)
+	t.rows.clear()
 	for i, x := range t.indexes {
 		t.indexes[i] = newIndex(x.pos)
 	}
+}
+
+// reserve makes room for so many rows, if they are more than there are.
+func (t *data) reserve(n int) {
+	if h, ok := t.rows.(*hashRows[setRow]); ok {
+		h.reserve(n)
+	}
+}
+
+// replay does what the disc tells while the copy is being loaded and nobody else has it.
+func (t *data) replay(l disk.Loaded) error {
+	switch l.Op {
+	case disk.Put:
+		t.put(l.Row)
+	case disk.Delete:
+		t.delete(l.Key)
+	case disk.DeleteObject:
+		t.deleteRow(l.Row)
+	case disk.Clear:
+		t.clear()
+	}
+	return nil
 }
 
 // addIndex builds an index from the rows; an index that exists is left alone.

@@ -285,7 +285,7 @@ func (s *Store) applyOne(t *tab, o *op, by string) term.Term {
 	case opDelete:
 		s.hub.table(o.tab, "delete", o.key, old, by)
 	case opDeleteRow:
-		old = slices.DeleteFunc(old, func(r term.Tuple) bool { return !term.Equal(r, o.row) })
+		old = slices.DeleteFunc(slices.Clone(old), func(r term.Tuple) bool { return !term.Equal(r, o.row) })
 		s.hub.table(o.tab, "delete_object", o.row, old, by)
 	}
 	return result

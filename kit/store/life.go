@@ -236,7 +236,7 @@ func (s *Store) tellStatus(flags uint64, to ...kit.NodeName) {
 		if l := s.links[n]; l != nil && flags&statusAsk != 0 {
 			l.told = false
 		}
-		w := newFrame(fStatus).num(uint64(s.phase)).num(flags).flag(s.downs[n]).flag(len(s.masters["schema"]) > 0)
+		w := newFrame(fStatus).num(uint64(s.phase)).num(flags).flag(s.downs[n]).flag(len(s.masters["schema"]) > 0).num(s.clock.last.Load())
 		s.peers.Send(n, w.b)
 	}
 }
@@ -259,9 +259,11 @@ func (s *Store) PeerUp(n kit.NodeName) {
 // a partitioned network: both are told, nothing is merged.
 func (s *Store) onStatus(from kit.NodeName, r *reader) {
 	ph, flags, sees, masters := phase(r.num()), r.num(), r.flag(), r.flag()
+	now := lock.Tx{Time: r.num()}
 	if r.err != nil || ph > stopping {
 		return
 	}
+	s.clock.see(now) // a name that this node gave before a restart is not given again
 	s.mu.Lock()
 	l := s.links[from]
 	if l == nil {

@@ -182,10 +182,7 @@ func (s *Store) loadLocal(name string) {
 	}
 	d := newData(t.Def)
 	if t.own != RAM || s.dumped(name) {
-		err := s.disk.Load(name, func(r term.Tuple) error {
-			d.put(r)
-			return nil
-		})
+		err := s.disk.Replay(name, d.reserve, d.replay)
 		if err != nil && kit.KindOf(err) != kit.NotFound {
 			s.mu.Lock()
 			s.damaged[name] = err // it stays among the intents, so that nobody takes an older copy for the newest

@@ -16,7 +16,8 @@ type mesh struct {
 	mu    sync.Mutex
 	nodes map[kit.NodeName]*meshNode
 	cuts  map[[2]kit.NodeName]bool
-	sent  int // bytes
+	lost  map[[2]kit.NodeName]map[frameKind]bool // frames that vanish on a link that stays up
+	sent  int                                    // bytes
 }
 
 // meshNode is one node: its disc outlives the store.
@@ -100,8 +101,8 @@ func (n *meshNode) Send(to kit.NodeName, frame []byte) {
 	n.m.mu.Lock()
 	defer n.m.mu.Unlock()
 	n.m.sent += len(frame)
-	if !n.up[to] {
-		return // the link is down
+	if !n.up[to] || n.m.lost[[2]kit.NodeName{n.name, to}][frameKind(frame[0])] {
+		return // the link is down, or the test takes the frame
 	}
 	if p := n.m.nodes[to]; p.up[n.name] {
 		s := p.store
@@ -180,10 +181,16 @@ func (m *mesh) heal(a, b kit.NodeName) {
 
 // kill ends a node at once: others see its links go, it does nothing in good order.
 func (m *mesh) kill(name kit.NodeName) {
-	n := m.nodes[name]
-	if n.store == nil {
+	if m.nodes[name].store == nil {
 		return
 	}
+	if err := m.die(name); err != nil {
+		m.tb.Error(err)
+	}
+}
+
+func (m *mesh) die(name kit.NodeName) error {
+	n := m.nodes[name]
 	for _, p := range m.names() {
 		m.unlink(name, p)
 	}
@@ -198,8 +205,50 @@ func (m *mesh) kill(name kit.NodeName) {
 	m.mu.Lock()
 	n.store = nil
 	m.mu.Unlock()
-	if err := s.Close(); err != nil {
-		m.tb.Error(err)
+	return s.Close()
+}
+
+// lose makes a kind of frame vanish from now on, as if the sender died before it had sent it.
+func (m *mesh) lose(from, to kit.NodeName, k frameKind) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	link := [2]kit.NodeName{from, to}
+	if m.lost == nil {
+		m.lost = map[[2]kit.NodeName]map[frameKind]bool{}
+	}
+	if m.lost[link] == nil {
+		m.lost[link] = map[frameKind]bool{}
+	}
+	m.lost[link][k] = true
+}
+
+// crash ends nodes at the same moment, so that none of them learns of another's end. With power it is a power failure:
+// their discs lose what was not synced.
+func (m *mesh) crash(power bool, names ...kit.NodeName) {
+	m.mu.Lock()
+	for _, a := range names {
+		n := m.nodes[a]
+		for p := range n.up {
+			if slices.Contains(names, p) {
+				delete(n.up, p)
+				delete(m.nodes[p].up, a)
+			}
+		}
+		if power {
+			n.files.Crash(nil)
+		}
+	}
+	m.lost = nil
+	m.mu.Unlock()
+	for _, a := range names {
+		n := m.nodes[a]
+		m.die(a)
+		_ = n.disk.Close() // it has no files any more after a power failure
+		d, err := disk.Open(n.files.Options())
+		if err != nil {
+			m.tb.Fatal(err)
+		}
+		n.disk = d
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // rows is the content of one table on this node, decoded. Rows are immutable: a write replaces them. The
 // table's lock guards it.
 type rows interface {
-	// get gives the rows of a key; the slice is the caller's.
+	// get gives the rows of a key. Neither they nor the slice may be changed.
 	get(key term.Term) []term.Tuple
 	// put writes a row and gives the rows of its key before.
 	put(row term.Tuple) []term.Tuple
@@ -19,6 +19,8 @@ type rows interface {
 	remove(key term.Term) []term.Tuple
 	// removeRow deletes exactly that row; it reports whether it was there.
 	removeRow(row term.Tuple) bool
+	// clear removes everything.
+	clear()
 	// size counts rows.
 	size() int
 	// scan calls f for every row until it says no: by key in an ordered_set, otherwise in the order in which
@@ -38,165 +40,108 @@ func newRows(typ string) rows {
 			return term.Compare(a[1], b[1]) < 0
 		}, btree.Options{NoLocks: true})}
 	case "bag":
-		return &hashRows[term.Tuple]{at: map[any]int32{}}
+		return newHashRows[[]term.Tuple]()
 	}
-	return &hashRows[term.Term]{at: map[any]int32{}}
+	return newHashRows[setRow]()
 }
 
-// hashRows holds a set (E is a term: a slot is one row) or a bag (E is a row: a slot is the rows of one key).
-// Slots keep the order in which keys came, so that iteration is the same on every run.
-type hashRows[E any] struct {
-	at    map[any]int32
-	slots [][]E
-	holes int // slots of deleted keys
-	rows  int
-	walk  *btree.BTreeG[term.Term] // the keys in order; made when somebody first walks through them
-}
+// setRow is the one row of a key of a set, ready to be handed out.
+type setRow [1]term.Tuple
 
-// rowsOf gives a slot's rows.
-func rowsOf[E any](slot []E) []term.Tuple {
-	switch s := any(slot).(type) {
-	case []term.Tuple:
-		return slices.Clone(s)
-	case []term.Term:
-		return []term.Tuple{s}
-	}
-	return nil
-}
-
-// keyOf gives the key of a slot's rows.
-func keyOf[E any](slot []E) term.Term {
-	switch s := any(slot).(type) {
-	case []term.Tuple:
+// keyOf gives the key of what a slot of hashRows holds.
+func keyOf[E any](v *E) term.Term {
+	switch s := any(v).(type) {
+	case *setRow:
 		return s[0][1]
-	case []term.Term:
-		return s[1]
+	case *[]term.Tuple:
+		return (*s)[0][1]
 	}
 	return nil
 }
 
-func (h *hashRows[E]) get(key term.Term) []term.Tuple {
-	i, ok := h.at[term.Key(key)]
-	if !ok {
+// rowsOf gives the rows that a slot holds.
+func rowsOf[E any](v *E) []term.Tuple {
+	if v == nil {
 		return nil
 	}
-	return rowsOf(h.slots[i])
+	switch s := any(v).(type) {
+	case *setRow:
+		return s[:]
+	case *[]term.Tuple:
+		return slices.Clip(*s)
+	}
+	return nil
 }
+
+func (h *hashRows[E]) get(key term.Term) []term.Tuple { return rowsOf(h.lookup(key)) }
 
 func (h *hashRows[E]) put(row term.Tuple) []term.Tuple {
-	k := term.Key(row[1])
-	i, ok := h.at[k]
-	if !ok {
-		h.at[k] = int32(len(h.slots))
-		var slot []E
-		switch s := any(&slot).(type) {
-		case *[]term.Tuple:
-			*s = []term.Tuple{row}
-		case *[]term.Term:
-			*s = row
-		}
-		h.slots = append(h.slots, slot)
-		h.rows++
-		if h.walk != nil {
-			h.walk.Set(row[1])
-		}
-		return nil
-	}
-	old := rowsOf(h.slots[i])
-	switch s := any(&h.slots[i]).(type) {
-	case *[]term.Tuple:
-		if !slices.ContainsFunc(*s, func(r term.Tuple) bool { return term.Equal(r, row) }) {
-			*s = append(*s, row)
+	switch h := any(h).(type) {
+	case *hashRows[setRow]:
+		old := h.swap(row[1], &setRow{row})
+		if old == nil {
 			h.rows++
 		}
-	case *[]term.Term:
-		*s = row
+		return rowsOf(old)
+	case *hashRows[[]term.Tuple]:
+		return putInBag(h, row)
 	}
-	return old
+	return nil
+}
+
+func putInBag(h *hashRows[[]term.Tuple], row term.Tuple) []term.Tuple {
+	var old []term.Tuple
+	if p := h.lookup(row[1]); p != nil {
+		old = *p // with the room behind it, which nobody else looks at
+	}
+	if slices.ContainsFunc(old, func(r term.Tuple) bool { return term.Equal(r, row) }) {
+		return slices.Clip(old)
+	}
+	rows := append(old, row)
+	h.swap(row[1], &rows)
+	h.rows++
+	return slices.Clip(old)
 }
 
 func (h *hashRows[E]) remove(key term.Term) []term.Tuple {
-	k := term.Key(key)
-	i, ok := h.at[k]
-	if !ok {
-		return nil
+	old := h.get(key)
+	if len(old) > 0 {
+		h.drop(key)
+		h.rows -= len(old)
 	}
-	old := rowsOf(h.slots[i])
-	h.drop(k, i)
-	h.rows -= len(old)
 	return old
 }
 
-func (h *hashRows[E]) drop(k any, i int32) {
-	if h.walk != nil {
-		h.walk.Delete(keyOf(h.slots[i]))
-	}
-	delete(h.at, k)
-	h.slots[i] = nil
-	h.holes++
-	if h.holes > 64 && h.holes > len(h.slots)/2 {
-		h.compact()
-	}
-}
-
-// compact closes the holes, keeping the order.
-func (h *hashRows[E]) compact() {
-	kept := make([][]E, 0, len(h.slots)-h.holes)
-	for _, s := range h.slots {
-		if s != nil {
-			h.at[term.Key(keyOf(s))] = int32(len(kept))
-			kept = append(kept, s)
-		}
-	}
-	h.slots, h.holes = kept, 0
-}
-
 func (h *hashRows[E]) removeRow(row term.Tuple) bool {
-	k := term.Key(row[1])
-	i, ok := h.at[k]
-	if !ok {
+	key := row[1]
+	old := h.get(key)
+	j := slices.IndexFunc(old, func(r term.Tuple) bool { return term.Equal(r, row) })
+	if j < 0 {
 		return false
 	}
-	switch s := any(&h.slots[i]).(type) {
-	case *[]term.Term:
-		if !term.Equal(term.Tuple(*s), row) {
-			return false
-		}
-	case *[]term.Tuple:
-		j := slices.IndexFunc(*s, func(r term.Tuple) bool { return term.Equal(r, row) })
-		if j < 0 {
-			return false
-		}
-		h.rows--
-		if len(*s) > 1 {
-			*s = slices.Delete(*s, j, j+1)
-			return true
-		}
-		h.drop(k, i)
+	h.rows--
+	if bag, ok := any(h).(*hashRows[[]term.Tuple]); ok && len(old) > 1 {
+		rest := slices.Concat(old[:j], old[j+1:])
+		bag.swap(key, &rest)
 		return true
 	}
-	h.rows--
-	h.drop(k, i)
+	h.drop(key)
 	return true
 }
+
+func (h *hashRows[E]) clear() { h.reset() }
 
 func (h *hashRows[E]) size() int { return h.rows }
 
 func (h *hashRows[E]) scan(f func(term.Tuple) bool) {
-	for _, slot := range h.slots {
-		switch s := any(slot).(type) {
-		case []term.Tuple:
-			for _, r := range s {
-				if !f(r) {
-					return
-				}
-			}
-		case []term.Term:
-			if s != nil && !f(s) {
-				return
+	h.each(func(v *E) bool {
+		for _, r := range rowsOf(v) {
+			if !f(r) {
+				return false
 			}
 		}
-	}
+		return true
+	})
 }
 
 // keys gives the keys in order. Walking through a table without an order in the order of its keys costs memory,
@@ -204,11 +149,10 @@ func (h *hashRows[E]) scan(f func(term.Tuple) bool) {
 func (h *hashRows[E]) keys() *btree.BTreeG[term.Term] {
 	if h.walk == nil {
 		h.walk = btree.NewBTreeGOptions(exactLess, btree.Options{NoLocks: true})
-		for _, s := range h.slots {
-			if s != nil {
-				h.walk.Set(keyOf(s))
-			}
-		}
+		h.each(func(v *E) bool {
+			h.walk.Set(keyOf(v))
+			return true
+		})
 	}
 	return h.walk
 }
@@ -225,7 +169,7 @@ func exactLess(a, b term.Term) bool {
 func (h *hashRows[E]) edge(bool) (term.Term, bool) { return h.keys().Min() }
 
 func (h *hashRows[E]) step(key term.Term, _ bool) (next term.Term, found, known bool) {
-	if _, ok := h.at[term.Key(key)]; !ok {
+	if h.lookup(key) == nil {
 		return nil, false, false
 	}
 	h.keys().Ascend(key, func(k term.Term) bool {
@@ -271,6 +215,8 @@ func (t *treeRows) removeRow(row term.Tuple) bool {
 	t.tree.Delete(row)
 	return true
 }
+
+func (t *treeRows) clear() { t.tree.Clear() }
 
 func (t *treeRows) size() int { return t.tree.Len() }
 

@@ -24,10 +24,13 @@ import (
 //	start|stop|kill|boot N              the store starts or stops; the process dies or comes up
 //	start N M...                        the store starts and asks other nodes for their schema
 //	full|room N                         the disc of a node is full; it has room again
+//	crash N...                          they die at the same moment; power N... and lose what was not synced
+//	lose N N KIND                       frames vanish: prepare, vote, decide
 //	wipe N                              the disc of a node that does not run is empty
 //	cut|heal N N                        the link between two nodes
 //	create N table=T ram=a,b disc=c type=bag index=attr majority
 //	write|delete|read N T KEY [VALUE]   each in a transaction of its own; dirty-write, dirty-read likewise
+//	write N T KEY VALUE durable; start-write N T KEY VALUE (goes on in the background)
 //	local N T                           the node's own copy
 //	begin N TX; in TX write|read T KEY [VALUE]; answer TX; commit TX; close TX
 //	masters N [T] N...                  set master nodes
@@ -111,6 +114,13 @@ func (sc *script) run(cmd string) string {
 	case "boot":
 		sc.m.boot(sc.node(0))
 		return "up"
+	case "crash", "power":
+		sc.m.crash(cmd == "power", sc.nodes(0)...)
+		return "dead"
+	case "lose":
+		kind := map[string]frameKind{"prepare": fPrepare, "vote": fVote, "decide": fDecide}[sc.arg(2)]
+		sc.m.lose(sc.node(0), sc.node(1), kind)
+		return "lost from now on"
 	case "wipe":
 		sc.m.wipe(sc.node(0))
 		return "its disc is empty"
@@ -188,8 +198,14 @@ func (sc *script) access(ctx context.Context, cmd string) (string, bool) {
 		err := sc.store().Transaction(ctx, func(tx *Tx) (err error) {
 			out, err = do(tx, cmd, tab, key, val)
 			return err
-		})
+		}, TxOptions{Durable: sc.d.HasArg("durable")})
 		return either(out, err), true
+	case "start-write": // in the background; its answer is not waited for
+		s := sc.store()
+		go func() {
+			_ = s.Transaction(context.Background(), func(tx *Tx) error { _, err := do(tx, "write", tab, key, val); return err })
+		}()
+		return "begun", true
 	case "dirty-write":
 		return result(sc.store().DirtyWrite(ctx, tab, term.T(term.Atom(tab), key, val))), true
 	case "dirty-read":

@@ -25,6 +25,7 @@ var (
 	errTooDeep   = fmt.Errorf("nested deeper than %d", MaxDepth)
 	errNoTerm    = errors.New("it has no term")
 	errNilTerm   = errors.New("a nil term")
+	errNoTuple   = errors.New("no tuple")
 )
 
 // The binary form: one tag byte, then the value. It is canonical (one term, one form), because keys of Go
@@ -155,6 +156,95 @@ func Decode(src []byte) (Term, []byte, error) {
 			What: fmt.Sprintf("at byte %d of %d", d.at, len(src)), Err: errors.New(d.bad)}
 	}
 	return t, src[d.at:], nil
+}
+
+// DecodeTuple is Decode for bytes that hold a tuple; other terms are kit.Corrupt. It saves what an interface around the
+// tuple costs.
+func DecodeTuple(src []byte) (Tuple, []byte, error) {
+	if len(src) > 0 && src[0] >= shortTuple && src[0] < shortAtom {
+		d := decoder{src: src, at: 1, left: MaxTerms - 1}
+		if elems := d.elements(int(src[0]&0x0f), 0); d.bad == "" {
+			return elems, src[d.at:], nil
+		}
+	}
+	t, rest, err := Decode(src)
+	if err != nil {
+		return nil, src, err
+	}
+	tuple, ok := t.(Tuple)
+	if !ok {
+		return nil, src, &kit.Error{Op: "decode term", Kind: kit.Corrupt, What: String(t), Err: errNoTuple}
+	}
+	return tuple, rest, nil
+}
+
+// Skip returns the bytes behind the first term of src. It sees that lengths and counts are within src, but not that the
+// term is in order: only Decode does.
+func Skip(src []byte) ([]byte, error) {
+	d := decoder{src: src}
+	for left := 1; left > 0 && d.bad == ""; left-- {
+		left += d.skip()
+	}
+	if d.bad != "" {
+		return src, &kit.Error{Op: "skip term", Kind: kit.Corrupt, What: fmt.Sprintf("at byte %d of %d", d.at, len(src)), Err: errors.New(d.bad)}
+	}
+	return src[d.at:], nil
+}
+
+// Elements gives the bytes behind the head of an encoded tuple, where its elements begin, and their number. Only the head
+// is looked at.
+func Elements(src []byte) (elems []byte, n int, err error) {
+	d := decoder{src: src}
+	if len(src) > 0 && (src[0] == tagTuple || src[0] >= shortTuple && src[0] < shortAtom) {
+		n = d.skip()
+	} else {
+		d.fail(errNoTuple.Error())
+	}
+	if d.bad != "" {
+		return nil, 0, &kit.Error{Op: "read tuple", Kind: kit.Corrupt, Err: errors.New(d.bad)}
+	}
+	return src[d.at:], n, nil
+}
+
+// skip passes one term but for its elements, whose number it gives.
+func (d *decoder) skip() int {
+	if d.at >= len(d.src) {
+		d.fail("the bytes end inside a term")
+		return 0
+	}
+	tag := d.src[d.at]
+	d.at++
+	room := len(d.src) - d.at // every element takes at least a byte
+	switch {
+	case tag >= shortInt:
+	case tag >= shortList:
+		return int(tag & 0x0f)
+	case tag >= shortBin:
+		d.bytes(int(tag - shortBin))
+	case tag >= shortAtom:
+		d.bytes(int(tag & 0x1f))
+	case tag >= shortTuple:
+		return int(tag & 0x0f)
+	default:
+		switch tag {
+		case tagInt:
+			d.uvarint()
+		case tagFloat:
+			d.bytes(8)
+		case tagBigPos, tagBigNeg, tagAtom, tagBin, tagOpaque:
+			d.bytes(d.size(0, room))
+		case tagTuple, tagList:
+			return d.size(0, room)
+		case tagMap:
+			return 2 * d.size(0, room/2)
+		case tagPid:
+			d.bytes(d.size(0, room))
+			d.uvarint()
+		default:
+			d.fail("an unknown tag")
+		}
+	}
+	return 0
 }
 
 // decoder walks src once. bad is why it stopped; after that every method returns zero values.

@@ -316,8 +316,12 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		v, rest, err := Decode(raw)
+		behind, skipErr := Skip(raw)
 		if err != nil {
 			return
+		}
+		if skipErr != nil || len(behind) != len(rest) {
+			t.Fatalf("%x: %d bytes left, skipped to %d, %v", raw, len(rest), len(behind), skipErr)
 		}
 		if again := Append(nil, v); !bytes.Equal(again, raw[:len(raw)-len(rest)]) {
 			t.Fatalf("%x decodes as %s, which encodes as %x", raw, String(v), again)

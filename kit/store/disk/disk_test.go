@@ -492,6 +492,11 @@ func FuzzScanSegment(f *testing.F) {
 	f.Add(b)
 	f.Add(b[:len(b)-5])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = scanSegment("log", b, true, func(LSN, []Change) error { return nil })
+		_, _ = scanSegment("log", b, true, func(_ LSN, body []byte) error {
+			return readBatch(body, func(l *logged) error {
+				_, err := l.change()
+				return err
+			})
+		})
 	})
 }

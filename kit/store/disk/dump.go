@@ -3,9 +3,9 @@ package disk
 import (
 	"errors"
 	"io/fs"
-	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"netsplit/kit"
@@ -23,14 +23,17 @@ func (d *Disk) Dump() error {
 	case !d.begun.Load():
 		return nil
 	}
+	return d.dump()
+}
+
+// dump is called with work held.
+func (d *Disk) dump() error {
 	p, err := d.rotate()
 	if err != nil {
 		return err
 	}
-	for _, t := range p.tables {
-		if err := d.bring(t.t, t.n, p.upto); err != nil {
-			return err
-		}
+	if err := d.bring(p); err != nil {
+		return err
 	}
 	d.mu.RLock()
 	d.first, d.base = d.seq, d.start
@@ -45,6 +48,10 @@ func (d *Disk) Dump() error {
 	}
 	d.mu.Lock()
 	d.behind -= p.behind
+	for t, n := range p.tables {
+		t.waiting -= n
+		t.older = nil
+	}
 	gone := d.gone
 	d.gone = nil
 	d.mu.Unlock()
@@ -53,26 +60,23 @@ func (d *Disk) Dump() error {
 			return err
 		}
 	}
+	d.setLimit()
 	return d.tidy()
 }
 
-// plan is what a dump has to bring into the images: for each table its first n waiting changes.
+// plan is what a dump has to bring into the images: the log up to a batch, which holds so many changes of these tables.
 type plan struct {
-	tables []planned
+	tables map[*table]int
 	upto   LSN
 	behind int
 	first  uint64 // where the log begins if the dump comes to nothing
 	base   LSN
-}
-
-type planned struct {
-	t *table
-	n int
+	end    uint64 // the segment behind the last that matters
 }
 
 // rotate begins a new segment, unless the present one is empty, and says what stands before it.
 func (d *Disk) rotate() (plan, error) {
-	p := plan{first: d.first, base: d.base}
+	p := plan{first: d.first, base: d.base, tables: map[*table]int{}}
 	err := d.wal.hold(func() error {
 		w := d.wal
 		if w.broken != nil {
@@ -91,12 +95,15 @@ func (d *Disk) rotate() (plan, error) {
 			d.seq, d.start = d.seq+1, w.written+1
 			w.rotated(f, segmentName(d.seq))
 		}
-		d.mu.RLock()
-		defer d.mu.RUnlock()
-		p.upto, p.behind = w.written, d.behind
-		for _, name := range slices.Sorted(maps.Keys(d.tables)) {
-			if t := d.tables[name]; len(t.pend) > 0 {
-				p.tables = append(p.tables, planned{t, len(t.pend)})
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		p.upto, p.behind, p.end = w.written, d.behind, d.seq
+		for _, t := range d.tables {
+			if t.waiting > 0 {
+				p.tables[t] = t.waiting
+			}
+			if t.only {
+				t.older, t.fresh = t.fresh.onto(t.typ, t.older), &overlay{}
 			}
 		}
 		return nil
@@ -104,45 +111,138 @@ func (d *Disk) rotate() (plan, error) {
 	return p, err
 }
 
-// bring puts the first n waiting changes of a table into its image. The log has them on the disc already.
-func (d *Disk) bring(t *table, n int, upto LSN) error {
+// dumpBytes is about how much of the log a dump holds at a time.
+const dumpBytes = 48 << 20
+
+// bring reads the log and puts it into the images, a part at a time. An image says up to which batch it has the log.
+func (d *Disk) bring(p plan) error {
+	byName := make(map[string]*table, len(p.tables))
+	for t := range p.tables {
+		byName[t.name] = t
+	}
+	parts, bytes := map[*table]*part{}, 0
+	flush := func(upto LSN) error {
+		for _, t := range slices.SortedFunc(maps.Keys(parts), func(a, b *table) int { return strings.Compare(a.name, b.name) }) {
+			if err := d.bringPart(t, parts[t], upto); err != nil {
+				return err
+			}
+		}
+		clear(parts)
+		bytes = 0
+		return nil
+	}
+	if len(p.tables) > 0 {
+		for seq := p.first; seq < p.end; seq++ {
+			name := segmentName(seq)
+			b, err := readFile(d.fs, "dump", name)
+			if err != nil {
+				return ioError("dump", name, err)
+			}
+			err = eachBatch(name, b, func(lsn LSN, body []byte) (bool, error) {
+				n, err := gather(parts, byName, lsn, body)
+				if bytes += n; err == nil && bytes > dumpBytes {
+					err = flush(lsn)
+				}
+				return true, err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return flush(p.upto)
+}
+
+// gather adds the changes of a batch to the parts of their tables, and gives by how many bytes these grow.
+func gather(parts map[*table]*part, byName map[string]*table, lsn LSN, body []byte) (grown int, err error) {
+	keys := make([]byte, 0, 64)
+	err = readBatch(body, func(l *logged) error {
+		t := byName[string(l.table)]
+		if t == nil || l.op >= SetMeta || lsn < t.created {
+			return nil // of a table that is gone, or was before this one
+		}
+		p := parts[t]
+		if p == nil {
+			p = &part{}
+			parts[t] = p
+		}
+		var c rawChange
+		c, keys, err = l.raw(lsn, t.typ, keys)
+		if err != nil {
+			return err
+		}
+		grown -= p.bytes
+		p.take(c)
+		grown += p.bytes
+		return nil
+	})
+	return grown, err
+}
+
+// bringPart puts a part of the log into a table's image. The log has it on the disc already.
+func (d *Disk) bringPart(t *table, p *part, upto LSN) error {
 	d.mu.RLock()
-	changes, gone := t.pend[:n:n], t.gone
+	gone := t.gone
 	d.mu.RUnlock()
-	if gone || n == 0 {
+	if gone {
 		return nil
 	}
 	h, err := d.acquire(t)
 	if err != nil {
 		return err
 	}
-	if h == nil {
-		err = d.images.build(t.identity, upto, foldAll(t.typ, changes))
-	} else {
-		err = errors.Join(h.im.apply(changes, upto), h.release())
+	if h != nil {
+		return errors.Join(h.im.apply(p, upto), h.release())
 	}
+	b, err := d.images.create(t.identity)
 	if err != nil {
+		return err
+	}
+	defer b.abort()
+	if err := b.add(p); err != nil {
+		return err
+	}
+	if err := b.commit(upto); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	t.imaged = true
-	t.setPending(t.pend[n:])
 	d.mu.Unlock()
 	return nil
 }
 
-// foldAll gives the rows that changes make of an empty table.
-func foldAll(typ Type, changes []pending) iter.Seq[term.Tuple] {
-	return func(yield func(term.Tuple) bool) {
-		k := gather(typ, changes, 0)
-		for _, key := range k.keys {
-			for _, r := range fold(typ, nil, k.byKey[key]) {
-				if !yield(r) {
-					return
-				}
-			}
-		}
+// leastLog is how many bytes of log are kept before a dump begins by itself. With large tables it is more: bringing
+// changes into an image costs about as much as writing all of it anew when they touch most of its pages.
+const leastLog = 64 << 20
+
+// setLimit sets when the next dump begins by itself.
+func (d *Disk) setLimit() {
+	var bytes int64
+	d.mu.RLock()
+	for _, t := range d.tables {
+		bytes += d.images.size(t.identity)
 	}
+	d.mu.RUnlock()
+	d.limit.Store(max(leastLog, bytes/2))
+}
+
+// dumpLater begins a dump that nobody waits for, unless one is under way. One that fails is tried again when the log has
+// grown further; until then the log has all.
+func (d *Disk) dumpLater() {
+	if !d.dumped.CompareAndSwap(false, true) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed.Load() {
+		return
+	}
+	d.tasks.Go(func() {
+		defer d.dumped.Store(false)
+		if err := d.Dump(); err != nil {
+			d.limit.Store(d.wal.grown.Load() + leastLog)
+		}
+	})
 }
 
 // handle is an open image. Several may read it at once; it is closed when the last lets go, unless it is kept.
@@ -236,17 +336,17 @@ func (d *Disk) find(name string) (*table, error) {
 	return t, nil
 }
 
-// current brings what waits for the table into its image and opens it.
+// current brings what waits for the table into its image and opens it; nil when it has none.
 func (d *Disk) current(name string) (*table, *handle, error) {
 	t, err := d.find(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	d.mu.RLock()
-	n := len(t.pend)
+	n := t.waiting
 	d.mu.RUnlock()
 	if n > 0 {
-		if err := d.catchUp(t); err != nil {
+		if err := d.Dump(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -254,160 +354,172 @@ func (d *Disk) current(name string) (*table, *handle, error) {
 	return t, h, err
 }
 
-func (d *Disk) catchUp(t *table) error {
-	d.work.Lock()
-	defer d.work.Unlock()
-	if d.closed.Load() {
-		return errClosed()
+// Get gives the records with a key of a disc_only_copies table, oldest first.
+func (d *Disk) Get(table string, key term.Term) ([]term.Tuple, error) {
+	t, err := d.findOnly(table)
+	if err != nil {
+		return nil, err
 	}
-	d.mu.RLock()
-	n := len(t.pend)
-	var upto LSN
-	if n > 0 {
-		upto = t.pend[n-1].lsn
-	}
-	d.mu.RUnlock()
-	if n == 0 {
-		return nil
-	}
-	if err := d.wal.sync(upto); err != nil { // the image must not know more than the log
-		return err
-	}
-	return d.bring(t, n, upto)
+	return d.rowsOf(t, imageKey(t.typ, key))
 }
 
-// Load calls f with every record of the table, in no fixed order (an OrderedSet: not in key order either);
-// the records of one key of a Bag come together, oldest first. f's error ends it. f must not use the Disk.
-func (d *Disk) Load(table string, f func(term.Tuple) error) error {
-	_, h, err := d.current(table)
-	if err != nil || h == nil {
-		return err
+// findOnly is find for what works with disc_only_copies tables.
+func (d *Disk) findOnly(name string) (*table, error) {
+	t, err := d.find(name)
+	if err != nil {
+		return nil, err
 	}
-	err = h.im.each(func(rows []term.Tuple) error {
-		for _, r := range rows {
-			if err := f(r); err != nil {
-				return err
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if !t.only {
+		return nil, &kit.Error{Op: "read from disc", Kind: kit.Invalid, What: "table " + name, Err: errors.New("it is no disc_only_copies table")}
+	}
+	return t, nil
+}
+
+// rowsOf gives the rows of an image key of a disc_only_copies table.
+func (d *Disk) rowsOf(t *table, k []byte) (rows []term.Tuple, err error) {
+	d.mu.RLock()
+	waiting, cleared := t.waitingFor(string(k))
+	d.mu.RUnlock()
+	if !cleared {
+		h, err := d.acquire(t)
+		if err != nil {
+			return nil, err
+		}
+		if h != nil {
+			rows, err = h.im.get(k)
+			if err = errors.Join(err, h.release()); err != nil {
+				return nil, err
 			}
 		}
-		return nil
-	})
-	return errors.Join(err, h.release())
+	}
+	return fold(t.typ, rows, waiting), nil
 }
 
-// Replace makes rows the whole content of the table, durably and at once: after a crash it is the old content
-// or the new. Changes appended before the call are forgotten, those appended after it began come on top.
-func (d *Disk) Replace(table string, rows iter.Seq[term.Tuple]) error {
-	t, err := d.find(table)
-	if err != nil {
-		return err
-	}
-	d.work.Lock()
-	defer d.work.Unlock()
-	if d.closed.Load() {
-		return errClosed()
-	}
-	d.mu.RLock()
-	fence := d.last
-	d.mu.RUnlock()
-	if err := d.wal.sync(fence); err != nil { // else a later batch could get a number that the image takes for its own
-		return err
-	}
-	if err := d.forget(t); err != nil { // not every system replaces a file that is open
-		return err
-	}
-	if err := d.images.build(t.identity, fence, rows); err != nil {
-		return err
-	}
-	if err := d.forget(t); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	known := t.imaged
-	t.imaged = true
-	n := 0
-	for n < len(t.pend) && t.pend[n].lsn <= fence {
-		n++
-	}
-	t.setPending(t.pend[n:])
-	d.mu.Unlock()
-	if known {
-		return nil
-	}
-	return d.writeManifest()
-}
-
-// Get gives the records with a key, oldest first. It works for all tables and is meant for disc_only_copies.
-func (d *Disk) Get(table string, key term.Term) ([]term.Tuple, error) {
-	t, err := d.find(table)
+// After gives the records of the key behind key, in term order, of a disc_only_copies table; a nil key asks for the
+// first. No records: there is no such key.
+func (d *Disk) After(table string, key term.Term) ([]term.Tuple, error) {
+	t, err := d.findOnly(table)
 	if err != nil {
 		return nil, err
 	}
-	k := imageKey(t.typ, key)
-	d.mu.RLock()
-	only := t.only
-	waiting, ok := t.index[string(k)]
-	if !ok {
-		waiting = t.index[everyKey]
-	}
-	waiting = slices.Clone(waiting)
-	d.mu.RUnlock()
-	var h *handle
-	if only {
-		h, err = d.acquire(t)
-	} else {
-		_, h, err = d.current(table)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var rows []term.Tuple
-	if h != nil {
-		rows, err = h.im.get(k)
-		err = errors.Join(err, h.release())
-	}
-	return fold(t.typ, rows, waiting), err
-}
-
-// Next gives the key after key in the table's own fixed order; a nil key asks for the first. found is false at the
-// end. A key that is not there is kit.NotFound.
-func (d *Disk) Next(table string, key term.Term) (next term.Term, found bool, err error) {
-	t, h, err := d.current(table)
-	if err != nil {
-		return nil, false, err
-	}
-	if h == nil && key == nil {
-		return nil, false, nil
-	}
-	var rows []term.Tuple
 	var k []byte
 	if key != nil {
 		k = imageKey(t.typ, key)
-		if h != nil {
-			rows, err = h.im.get(k)
+	}
+	for {
+		d.mu.RLock()
+		next, waits := t.waitingAfter(string(k))
+		cleared := t.fresh.cleared > 0 || t.older != nil && t.older.cleared > 0
+		d.mu.RUnlock()
+		var found []byte
+		if !cleared {
+			if found, err = d.imageAfter(t, k); err != nil {
+				return nil, err
+			}
 		}
+		switch {
+		case found == nil && !waits:
+			return nil, nil
+		case found == nil, waits && next < string(found):
+			found = []byte(next)
+		}
+		rows, err := d.rowsOf(t, found)
+		if err != nil || len(rows) > 0 {
+			return rows, err
+		}
+		k = found // it has been deleted
+	}
+}
+
+// imageAfter gives the key behind k in the image; nil at the end.
+func (d *Disk) imageAfter(t *table, k []byte) ([]byte, error) {
+	h, err := d.acquire(t)
+	if err != nil || h == nil {
+		return nil, err
+	}
+	found, _, err := h.im.next(k)
+	return found, errors.Join(err, h.release())
+}
+
+// Next gives the key behind key, in term order, of a disc_only_copies table; a nil key asks for the first. found is false
+// at the end. A key that is not there is kit.NotFound.
+func (d *Disk) Next(table string, key term.Term) (next term.Term, found bool, err error) {
+	if key != nil {
+		rows, err := d.Get(table, key)
 		if err == nil && len(rows) == 0 {
 			err = &kit.Error{Op: "find key after", Kind: kit.NotFound, What: term.String(key)}
 		}
+		if err != nil {
+			return nil, false, err
+		}
 	}
-	if err == nil {
-		rows, err = h.im.next(k)
-	}
-	if h != nil {
-		err = errors.Join(err, h.release())
-	}
+	rows, err := d.After(table, key)
 	if err != nil || len(rows) == 0 {
 		return nil, false, err
 	}
 	return rows[0][1], true, nil
 }
 
-// Count gives the number of records.
+// Count gives the number of records. Of a disc_only_copies table it looks at each key that waits in the log; of others it
+// dumps the log first.
 func (d *Disk) Count(table string) (int, error) {
+	t, err := d.find(table)
+	if err != nil {
+		return 0, err
+	}
+	d.mu.RLock()
+	only := t.only
+	d.mu.RUnlock()
+	if only {
+		return d.countOnly(t)
+	}
 	_, h, err := d.current(table)
 	if err != nil || h == nil {
 		return 0, err
 	}
 	return h.im.count(), h.release()
+}
+
+// countOnly counts what image and waiting changes give. No dump goes on meanwhile.
+func (d *Disk) countOnly(t *table) (int, error) {
+	d.work.Lock()
+	defer d.work.Unlock()
+	if d.closed.Load() {
+		return 0, errClosed()
+	}
+	d.mu.Lock() // Copy is a write
+	sum := t.fresh.onto(t.typ, t.older)
+	keys := sum.keys.Copy()
+	cleared := sum.cleared > 0
+	d.mu.Unlock()
+	h, err := d.acquire(t)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	if h != nil && !cleared {
+		n = h.im.count()
+	}
+	keys.Scan(func(k string, ps []pending) bool {
+		var rows []term.Tuple
+		if h != nil && !cleared {
+			if rows, err = h.im.get([]byte(k)); err != nil {
+				return false
+			}
+		}
+		changes := make([]Change, len(ps))
+		for i := range ps {
+			changes[i] = ps[i].Change
+		}
+		n += len(fold(t.typ, rows, changes)) - len(rows)
+		return true
+	})
+	if h != nil {
+		err = errors.Join(err, h.release())
+	}
+	return n, err
 }
 
 // Verify reads every image and checks every checksum; it names the first file that is damaged.

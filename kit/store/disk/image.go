@@ -7,40 +7,115 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"iter"
-	"maps"
-	"math"
-	"math/big"
 	"slices"
 	"strings"
-	"sync"
 
 	"netsplit/kit/term"
 )
 
 // image is one table as it was at a batch of the log. Implementations: bbolt (real nodes), a plain file (the
-// simulator, tests). Keys are those of imageKey; the rows of one key lie together.
+// simulator, tests). Keys are those of imageKey, in their order; the rows of one key lie together, in the form of
+// storeRows.
 type image interface {
 	// apply brings changes in, durably and all or nothing, except those of batches that are in it. One caller at once.
-	apply(changes []pending, upto LSN) error
-	// each gives the rows of every key. They share no memory with the image.
-	each(f func(rows []term.Tuple) error) error
+	apply(p *part, upto LSN) error
+	// each gives every key with its rows as they are stored. They are valid until end, which it calls last, returns, and
+	// are read within safely.
+	each(f func(key, stored []byte) error, end func()) error
 	// get gives the rows of a key; none when it is not there.
 	get(key []byte) ([]term.Tuple, error)
-	// next gives the rows of the key behind this one in byte order, nil at the end. An empty key asks for the first.
-	next(key []byte) ([]term.Tuple, error)
+	// next gives the key behind this one and its rows, no rows at the end. An empty key asks for the first.
+	next(key []byte) ([]byte, []term.Tuple, error)
+	// safely calls f and makes an error of the faults that reading a damaged file can cause.
+	safely(f func() error) error
+	// file is the image's name.
+	file() string
+	// applied is the last batch that is in it, count the number of its rows.
+	applied() LSN
 	count() int
 	close() error
+}
+
+// builder makes a new image beside the one that is there.
+type builder interface {
+	// add puts changes on top of what was added before.
+	add(p *part) error
+	// commit puts the image in place of the one that is there: a crash leaves the old or the new.
+	commit(applied LSN) error
+	// abort forgets it. It is harmless after commit.
+	abort()
 }
 
 // imager makes images of one kind in one folder.
 type imager interface {
 	// open opens a table's image. One that is not there is fs.ErrNotExist; one of another table kit.Corrupt.
 	open(t identity) (image, error)
-	// build makes a table's image of rows, in place of the one that is there: a crash leaves the old or the new.
-	build(t identity, applied LSN, rows iter.Seq[term.Tuple]) error
+	// create begins a new image.
+	create(t identity) (builder, error)
+	// size gives the bytes that a table's image takes; 0 when there is none.
+	size(t identity) int64
 	// suffix ends the names of image files.
 	suffix() string
+}
+
+// part is a run of changes of one table, as the log has them.
+type part struct {
+	cleared LSN // of the last Clear; what came before it is not in changes
+	changes []rawChange
+	bytes   int
+}
+
+// rawChange is a change of one key: row is the encoded record, nil for Delete.
+type rawChange struct {
+	lsn LSN
+	op  Op
+	key []byte // imageKey
+	row []byte
+	at  int // its place among the changes of the part
+}
+
+// take adds a change. What the change refers to is kept, not copied.
+func (p *part) take(c rawChange) {
+	if c.op == Clear {
+		p.cleared, p.changes = c.lsn, p.changes[:0]
+		return
+	}
+	c.at = len(p.changes)
+	p.changes = append(p.changes, c)
+	p.bytes += len(c.key) + len(c.row) + 64
+}
+
+// since drops the changes of batches up to applied, and sorts the others by key, oldest first.
+func (p *part) since(applied LSN) (clear bool, changes []rawChange) {
+	i := 0
+	for i < len(p.changes) && p.changes[i].lsn <= applied {
+		i++ // batches come in order
+	}
+	changes = p.changes[i:]
+	slices.SortFunc(changes, byKey)
+	return p.cleared > applied, changes
+}
+
+func byKey(a, b rawChange) int {
+	if c := bytes.Compare(a.key, b.key); c != 0 {
+		return c
+	}
+	return a.at - b.at
+}
+
+// runs calls f with the changes of each key.
+func runs(changes []rawChange, f func(cs []rawChange) error) error {
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && bytes.Equal(changes[n].key, changes[0].key) {
+			n++
+		}
+		if err := f(changes[:n]); err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
 }
 
 // pending is a change that waits in the log for a dump.
@@ -48,6 +123,9 @@ type pending struct {
 	lsn LSN
 	Change
 }
+
+// imageVersion is the form of images. Others are refused.
+const imageVersion = 2
 
 // identity tells a table from another of the same name that was there before.
 type identity struct {
@@ -77,80 +155,45 @@ func (t identity) file() string {
 
 // term is the identity record of an image.
 func (t identity) term(applied LSN, count int) term.Term {
-	return term.T(term.Atom("image"), term.Int(1), term.Bin(t.name), term.Int(t.typ), term.Int(t.created), term.Int(applied), term.Int(count))
+	return term.T(term.Atom("image"), term.Int(imageVersion), term.Bin(t.name), term.Int(t.typ), term.Int(t.created), term.Int(applied), term.Int(count))
 }
 
 // readIdentity checks an image's identity record and gives what else it says.
 func (t identity) readIdentity(file string, raw []byte) (applied LSN, count int, err error) {
 	v, rest, err := term.Decode(raw)
 	r, ok := v.(term.Tuple)
-	if err != nil || len(rest) > 0 || !ok || len(r) != 7 || r[0] != term.Atom("image") {
+	if err != nil || len(rest) > 0 || !ok || len(r) < 2 || r[0] != term.Atom("image") {
 		return 0, 0, corrupt(file, "it has no identity record", "")
+	}
+	if r[1] != term.Int(imageVersion) || len(r) != 7 {
+		return 0, 0, unknownForm(file, r[1])
 	}
 	a, ok1 := r[5].(term.Int)
 	n, ok2 := r[6].(term.Int)
-	if !ok1 || !ok2 || r[1] != term.Int(1) || r[2] != term.Bin(t.name) || r[3] != term.Int(t.typ) || r[4] != term.Int(t.created) {
+	if !ok1 || !ok2 || r[2] != term.Bin(t.name) || r[3] != term.Int(t.typ) || r[4] != term.Int(t.created) {
 		return 0, 0, corrupt(file, "it is the image of another table: "+term.String(v), "")
 	}
 	return LSN(a), int(n), nil
 }
 
-// maxKey is the longest key of an image; longer ones are replaced by a digest. (bbolt takes 32,768 bytes.)
-const maxKey = 1024
+// maxKey is the longest key of an image; longer ones are replaced by a digest, behind all others. (bbolt takes 32,768
+// bytes.)
+const maxKey = 8192
 
-// imageKey gives the bytes under which the rows of a key lie. Keys that the table's type takes for one give one.
+// imageKey gives the bytes under which the rows of a key lie: in term order, one for keys that the table's type takes
+// for one.
 func imageKey(typ Type, key term.Term) []byte {
-	b := term.Append(make([]byte, 0, 32), canonical(key, typ == OrderedSet))
-	if len(b) <= maxKey {
-		return b
-	}
-	sum := sha256.Sum256(b)
-	return append([]byte{0}, sum[:]...) // no term begins with 0
+	return appendKey(make([]byte, 0, 32), typ, key)
 }
 
-// canonical gives one term for all that are equal: 0.0 for -0.0, and with byValue the integer for a float
-// that has an integer's value.
-func canonical(t term.Term, byValue bool) term.Term {
-	switch x := t.(type) {
-	case term.Float:
-		f := float64(x)
-		if byValue && f == math.Trunc(f) {
-			i, _ := big.NewFloat(f).Int(nil)
-			return term.Integer(i)
-		}
-		if f == 0 {
-			return term.Float(0)
-		}
-	case term.Tuple:
-		if elems, changed := canonicalAll(x, byValue); changed {
-			return term.Tuple(elems)
-		}
-	case term.List:
-		if elems, changed := canonicalAll(x, byValue); changed {
-			return term.List(elems)
-		}
-	case term.Map:
-		pairs := make([]term.Pair, len(x))
-		for i, p := range x {
-			pairs[i] = term.Pair{Key: canonical(p.Key, false), Value: canonical(p.Value, byValue)}
-		}
-		return term.MakeMap(pairs...)
+func appendKey(dst []byte, typ Type, key term.Term) []byte {
+	at := len(dst)
+	dst = term.AppendOrdered(dst, key, typ == OrderedSet)
+	if len(dst)-at <= maxKey {
+		return dst
 	}
-	return t
-}
-
-func canonicalAll(elems []term.Term, byValue bool) ([]term.Term, bool) {
-	for i, e := range elems {
-		switch e.(type) {
-		case term.Float, term.Tuple, term.List, term.Map:
-			out := slices.Clone(elems)
-			for j := i; j < len(out); j++ {
-				out[j] = canonical(out[j], byValue)
-			}
-			return out, true
-		}
-	}
-	return elems, false
+	sum := sha256.Sum256(dst[at:])
+	return append(append(dst[:at], 0xff), sum[:]...) // no term begins with ff
 }
 
 // rowKey gives the key of the rows that a change touches.
@@ -182,43 +225,18 @@ func fold(typ Type, rows []term.Tuple, changes []Change) []term.Tuple {
 	return rows
 }
 
-// keyed are changes gathered by the key that they touch.
-type keyed struct {
-	clear bool // first of all, the table is emptied
-	keys  []string
-	byKey map[string][]Change
-}
-
-// gather sorts changes by key, leaving out those of batches up to applied.
-func gather(typ Type, changes []pending, applied LSN) keyed {
-	k := keyed{byKey: map[string][]Change{}}
-	for i := range changes {
-		c := &changes[i].Change
-		if changes[i].lsn <= applied {
-			continue
-		}
-		if c.Op == Clear {
-			k.clear, k.byKey = true, map[string][]Change{}
-			continue
-		}
-		key := string(c.rowKey(typ))
-		if c.Op == Delete || c.Op == Put && typ != Bag {
-			k.byKey[key] = []Change{*c}
-		} else {
-			k.byKey[key] = append(k.byKey[key], *c)
-		}
-	}
-	k.keys = slices.Sorted(maps.Keys(k.byKey))
-	return k
-}
-
-// appendRows appends the stored form of the rows of one key: a checksum of key and rows, then the rows.
-func appendRows(dst []byte, key []byte, rows []term.Tuple) []byte {
+// storeRows appends the stored form of the rows of one key: a checksum of key and rows, then the rows.
+func storeRows(dst, key []byte, rows ...term.Tuple) []byte {
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	for _, r := range rows {
 		dst = term.Append(dst, r)
 	}
+	return seal(dst, at, key)
+}
+
+// seal writes the checksum of the rows that stand in dst from at+4 on.
+func seal(dst []byte, at int, key []byte) []byte {
 	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, dst[at+4:])
 	binary.LittleEndian.PutUint32(dst[at:], sum)
 	return dst
@@ -226,185 +244,82 @@ func appendRows(dst []byte, key []byte, rows []term.Tuple) []byte {
 
 var errRows = errors.New("damaged rows")
 
-// readRows reads what appendRows wrote. The rows share no memory with b.
-func readRows(key, b []byte) ([]term.Tuple, error) {
-	if len(b) < 5 || crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, b[4:]) != binary.LittleEndian.Uint32(b) {
+// checkRows gives the rows that storeRows wrote, encoded.
+func checkRows(key, stored []byte) ([]byte, error) {
+	if len(stored) < 5 || crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, stored[4:]) != binary.LittleEndian.Uint32(stored) {
 		return nil, errRows
 	}
-	rows := make([]term.Tuple, 0, 1)
-	for b = b[4:]; len(b) > 0; {
-		v, rest, err := term.Decode(b)
-		row, ok := v.(term.Tuple)
-		if err != nil || !ok || len(row) < 2 {
-			return nil, errRows
-		}
-		rows, b = append(rows, row), rest
-	}
-	return rows, nil
+	return stored[4:], nil
 }
 
-func damagedRows(file string, key []byte) error {
-	what := "a long key"
-	if t, _, err := term.Decode(key); err == nil {
-		what = term.String(t)
+// readRows reads what storeRows wrote. The rows share no memory with stored.
+func readRows(dst []term.Tuple, key, stored []byte) ([]term.Tuple, error) {
+	b, err := checkRows(key, stored)
+	for err == nil && len(b) > 0 {
+		var row term.Tuple
+		row, b, err = term.DecodeTuple(b)
+		if len(row) < 2 {
+			err = errRows
+		}
+		dst = append(dst, row)
+	}
+	if err != nil {
+		return nil, errRows
+	}
+	return dst, nil
+}
+
+func damagedRows(file string, key, stored []byte) error {
+	what := fmt.Sprintf("%x", key[:min(len(key), 64)])
+	if len(stored) > 4 {
+		if row, _, err := term.DecodeTuple(stored[4:]); err == nil && len(row) > 1 {
+			what = term.String(row[1])
+		}
 	}
 	return corrupt(file, "the rows of key "+what+" are damaged", "")
 }
 
-// plainImager makes images that are one file each, written as a whole.
-type plainImager struct{ fs FS }
-
-func (p plainImager) suffix() string { return ".img" }
-
-const plainMagic = "NSPLIMG1"
-
-// plainImage is an image held in memory.
-type plainImage struct {
-	p  plainImager
-	t  identity
-	mu sync.Mutex // guards the fields below; rows and keys themselves never change
-	at LSN
-	n  int
-
-	rows map[string][]term.Tuple
-	keys []string // sorted; nil when not known
-}
-
-func (p plainImager) open(t identity) (image, error) {
-	name := t.file() + p.suffix()
-	b, err := readFile(p.fs, "open image", name)
-	if err != nil {
-		return nil, err
-	}
-	body, ok := bytes.CutPrefix(b, []byte(plainMagic))
-	if !ok || len(body) < 4 || crc32.Checksum(body[4:], castagnoli) != binary.LittleEndian.Uint32(body) {
-		return nil, corrupt(name, "its checksum is wrong", "")
-	}
-	head, body, ok := cutBytes(body[4:])
-	if !ok {
-		return nil, corrupt(name, "it has no identity record", "")
-	}
-	im := &plainImage{p: p, t: t, rows: map[string][]term.Tuple{}}
-	if im.at, im.n, err = t.readIdentity(name, head); err != nil {
-		return nil, err
-	}
-	for len(body) > 0 {
-		key, rest, ok1 := cutBytes(body)
-		val, rest, ok2 := cutBytes(rest)
-		if !ok1 || !ok2 {
-			return nil, corrupt(name, "it is cut off", "")
+// merge gives the stored form of a key's rows after changes to it, appended to dst and empty when no row is left, and by
+// how much their number grows. old is the stored form before, nil when there was none.
+func merge(dst []byte, typ Type, file string, old []byte, cs []rawChange) (stored []byte, more int, err error) {
+	key, last := cs[0].key, &cs[len(cs)-1]
+	if typ != Bag && last.op == Put { // the ordinary case needs no decoding
+		at := len(dst)
+		dst = append(append(dst, 0, 0, 0, 0), last.row...)
+		if old == nil {
+			more = 1
 		}
-		rows, err := readRows(key, val)
-		if err != nil {
-			return nil, damagedRows(name, key)
+		return seal(dst, at, key), more, nil
+	}
+	if typ != Bag && last.op == Delete {
+		if old != nil {
+			more = -1
 		}
-		im.rows[string(key)], body = rows, rest
+		return nil, more, nil
 	}
-	return im, nil
-}
-
-// cutBytes takes a length and so many bytes from the start of b.
-func cutBytes(b []byte) (head, rest []byte, ok bool) {
-	n, w := binary.Uvarint(b)
-	if w <= 0 || n > uint64(len(b)-w) {
-		return nil, nil, false
-	}
-	return b[w : w+int(n)], b[w+int(n):], true
-}
-
-func (p plainImager) build(t identity, applied LSN, rows iter.Seq[term.Tuple]) error {
-	im := &plainImage{p: p, t: t, at: applied, rows: map[string][]term.Tuple{}}
-	for r := range rows {
-		key := string(imageKey(t.typ, r[1]))
-		old := im.rows[key]
-		now := fold(t.typ, old, []Change{{Op: Put, Value: r}})
-		im.rows[key], im.n = now, im.n+len(now)-len(old)
-	}
-	return im.write(im.rows, im.n, applied)
-}
-
-func (im *plainImage) write(rows map[string][]term.Tuple, n int, applied LSN) error {
-	out := append([]byte(plainMagic), 0, 0, 0, 0)
-	out = appendBytes(out, term.Append(nil, im.t.term(applied, n)))
-	for _, k := range slices.Sorted(maps.Keys(rows)) {
-		out = appendBytes(out, []byte(k))
-		out = appendBytes(out, appendRows(nil, []byte(k), rows[k]))
-	}
-	sumAt := len(plainMagic)
-	binary.LittleEndian.PutUint32(out[sumAt:], crc32.Checksum(out[sumAt+4:], castagnoli))
-	return replaceFile(im.p.fs, "write image", im.t.file()+im.p.suffix(), out)
-}
-
-func appendBytes(dst, b []byte) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
-}
-
-func (im *plainImage) close() error { return nil }
-
-func (im *plainImage) count() int {
-	im.mu.Lock()
-	defer im.mu.Unlock()
-	return im.n
-}
-
-func (im *plainImage) apply(changes []pending, upto LSN) error {
-	k := gather(im.t.typ, changes, im.at)
-	rows, n := maps.Clone(im.rows), im.n
-	if k.clear {
-		rows, n = map[string][]term.Tuple{}, 0
-	}
-	for _, key := range k.keys {
-		now := fold(im.t.typ, rows[key], k.byKey[key])
-		n += len(now) - len(rows[key])
-		if len(now) == 0 {
-			delete(rows, key)
-		} else {
-			rows[key] = now
+	var rows []term.Tuple
+	if old != nil {
+		if rows, err = readRows(nil, key, old); err != nil {
+			return nil, 0, damagedRows(file, key, old)
 		}
 	}
-	if err := im.write(rows, n, upto); err != nil {
-		return err
-	}
-	im.mu.Lock()
-	defer im.mu.Unlock()
-	im.rows, im.n, im.at, im.keys = rows, n, upto, nil
-	return nil
-}
-
-// sorted gives the rows and their keys in order, as they are now.
-func (im *plainImage) sorted() (map[string][]term.Tuple, []string) {
-	im.mu.Lock()
-	defer im.mu.Unlock()
-	if im.keys == nil {
-		im.keys = slices.Sorted(maps.Keys(im.rows))
-	}
-	return im.rows, im.keys
-}
-
-func (im *plainImage) each(f func([]term.Tuple) error) error {
-	rows, keys := im.sorted()
-	for _, k := range keys {
-		if err := f(rows[k]); err != nil {
-			return err
+	changes := make([]Change, len(cs))
+	for i, c := range cs {
+		changes[i].Op = c.op
+		if c.row != nil {
+			if changes[i].Value, _, err = term.Decode(c.row); err != nil {
+				return nil, 0, corrupt(file, "a change of it is damaged: "+err.Error(), "")
+			}
 		}
 	}
-	return nil
+	now := fold(typ, rows, changes)
+	if len(now) == 0 {
+		return nil, -len(rows), nil
+	}
+	return storeRows(dst, key, now...), len(now) - len(rows), nil
 }
 
-func (im *plainImage) get(key []byte) ([]term.Tuple, error) {
-	im.mu.Lock()
-	defer im.mu.Unlock()
-	return im.rows[string(key)], nil
-}
-
-func (im *plainImage) next(key []byte) ([]term.Tuple, error) {
-	rows, keys := im.sorted()
-	i, found := slices.BinarySearch(keys, string(key))
-	if found {
-		i++
-	}
-	if i == len(keys) {
-		return nil, nil
-	}
-	return rows[keys[i]], nil
+// unknownForm refuses a file of another version of the program.
+func unknownForm(file string, version term.Term) error {
+	return corrupt(file, "it is of the unknown form "+term.String(version), "start the version of the program that wrote it")
 }

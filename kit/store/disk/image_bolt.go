@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -40,7 +39,7 @@ var (
 	boltRows  = []byte("rows")
 )
 
-// buildStep is how many rows one transaction of build writes: enough to be fast, few enough to stay small in memory.
+// buildStep is how many keys one transaction of a builder writes: enough to be fast, few enough to stay small in memory.
 const buildStep = 20_000
 
 // boltOptions keep the list of free pages in the file: without it Open walks the file in a goroutine of bbolt's, whose
@@ -68,7 +67,7 @@ type boltImage struct {
 	name string
 	t    identity
 	db   *bbolt.DB
-	at   LSN // for whoever applies
+	at   atomic.Uint64 // an LSN
 	n    atomic.Int64
 }
 
@@ -113,21 +112,24 @@ func (im *boltImage) readIdentity() error {
 			return corrupt(im.name, "it has no identity record", "")
 		}
 		at, n, err := im.t.readIdentity(im.name, about.Get(boltID))
-		im.at = at
+		im.at.Store(uint64(at))
 		im.n.Store(int64(n))
 		return err
 	})
 }
 
-func (im *boltImage) count() int   { return int(im.n.Load()) }
-func (im *boltImage) close() error { return guard(im.name, im.db.Close) }
+func (im *boltImage) count() int                  { return int(im.n.Load()) }
+func (im *boltImage) applied() LSN                { return LSN(im.at.Load()) }
+func (im *boltImage) file() string                { return im.name }
+func (im *boltImage) safely(f func() error) error { return guard(im.name, f) }
+func (im *boltImage) close() error                { return guard(im.name, im.db.Close) }
 
-func (im *boltImage) apply(changes []pending, upto LSN) error {
-	k := gather(im.t.typ, changes, im.at)
+func (im *boltImage) apply(p *part, upto LSN) error {
+	clear, changes := p.since(im.applied())
 	n := im.count()
 	err := guard(im.name, func() error {
 		return im.db.Update(func(tx *bbolt.Tx) error {
-			if k.clear {
+			if clear {
 				n = 0
 				if err := tx.DeleteBucket(boltRows); err != nil {
 					return err
@@ -137,56 +139,58 @@ func (im *boltImage) apply(changes []pending, upto LSN) error {
 			if err != nil {
 				return err
 			}
-			for _, key := range k.keys {
-				more, err := im.change(rows, []byte(key), k.byKey[key])
-				if err != nil {
-					return err
-				}
-				n += more
+			more, err := im.change(rows, changes, n == 0)
+			if err != nil {
+				return err
 			}
+			n += more
 			return tx.Bucket(boltAbout).Put(boltID, term.Append(nil, im.t.term(upto, n)))
 		})
 	})
 	if err != nil {
 		return ioError("dump into", im.name, err)
 	}
-	im.at = upto
+	im.at.Store(uint64(upto))
 	im.n.Store(int64(n))
 	return nil
 }
 
-// change brings the changes of one key in and gives by how much the number of rows grows.
-func (im *boltImage) change(b *bbolt.Bucket, key []byte, changes []Change) (int, error) {
-	var old []term.Tuple
-	if raw := b.Get(key); raw != nil {
-		var err error
-		if old, err = readRows(key, raw); err != nil {
-			return 0, damagedRows(im.name, key)
+// change brings changes in and gives by how much the number of rows grows. empty says that there is no row yet.
+func (im *boltImage) change(b *bbolt.Bucket, changes []rawChange, empty bool) (more int, err error) {
+	var room []byte // bbolt keeps a value until the transaction ends, so each gets its own part of this
+	err = runs(changes, func(cs []rawChange) error {
+		key := cs[0].key
+		var old []byte
+		if !empty {
+			old = b.Get(key)
 		}
-	}
-	now := fold(im.t.typ, old, changes)
-	if len(now) == 0 {
-		return -len(old), b.Delete(key)
-	}
-	return len(now) - len(old), b.Put(key, appendRows(nil, key, now))
+		if cap(room)-len(room) < len(cs[0].row)+4 {
+			room = make([]byte, 0, max(1<<16, len(cs[0].row)+4))
+		}
+		now, n, err := merge(room[len(room):], im.t.typ, im.name, old, cs)
+		if err != nil {
+			return err
+		}
+		more += n
+		if len(now) == 0 {
+			if old == nil {
+				return nil
+			}
+			return b.Delete(key)
+		}
+		if cap(now) == cap(room)-len(room) {
+			room = room[:len(room)+len(now)]
+		}
+		return b.Put(key, now)
+	})
+	return more, err
 }
 
-func (im *boltImage) each(f func([]term.Tuple) error) error {
-	var stop error // f's own, which is handed on as it is
-	err := im.view(func(b *bbolt.Bucket) error {
-		return b.ForEach(func(k, v []byte) error {
-			rows, err := readRows(k, v)
-			if err != nil {
-				return damagedRows(im.name, k)
-			}
-			stop = f(rows)
-			return stop
-		})
+func (im *boltImage) each(f func(key, stored []byte) error, end func()) error {
+	return im.view(func(b *bbolt.Bucket) error {
+		defer end() // also when the walk ends in a fault
+		return b.ForEach(f)
 	})
-	if stop != nil {
-		return stop
-	}
-	return err
 }
 
 func (im *boltImage) view(f func(*bbolt.Bucket) error) error {
@@ -197,19 +201,19 @@ func (im *boltImage) view(f func(*bbolt.Bucket) error) error {
 
 func (im *boltImage) get(key []byte) (rows []term.Tuple, err error) {
 	err = im.view(func(b *bbolt.Bucket) error {
-		raw := b.Get(key)
-		if raw == nil {
+		stored := b.Get(key)
+		if stored == nil {
 			return nil
 		}
-		if rows, err = readRows(key, raw); err != nil {
-			return damagedRows(im.name, key)
+		if rows, err = readRows(nil, key, stored); err != nil {
+			return damagedRows(im.name, key, stored)
 		}
 		return nil
 	})
 	return rows, err
 }
 
-func (im *boltImage) next(key []byte) (rows []term.Tuple, err error) {
+func (im *boltImage) next(key []byte) (found []byte, rows []term.Tuple, err error) {
 	err = im.view(func(b *bbolt.Bucket) error {
 		c := b.Cursor()
 		k, v := c.Seek(key)
@@ -219,90 +223,139 @@ func (im *boltImage) next(key []byte) (rows []term.Tuple, err error) {
 		if k == nil {
 			return nil
 		}
-		if rows, err = readRows(k, v); err != nil {
-			return damagedRows(im.name, k)
+		found = bytes.Clone(k)
+		if rows, err = readRows(nil, k, v); err != nil {
+			return damagedRows(im.name, k, v)
 		}
 		return nil
 	})
-	return rows, err
+	return found, rows, err
 }
 
-func (p boltImager) build(t identity, applied LSN, rows iter.Seq[term.Tuple]) error {
+// boltBuilder writes a new image beside the old one.
+type boltBuilder struct {
+	p    boltImager
+	im   *boltImage
+	tmp  string
+	done bool
+}
+
+var boltBuilders atomic.Uint64 // gives each its own file
+
+func (p boltImager) create(t identity) (builder, error) {
 	name := t.file() + p.suffix()
-	tmp := name + tmpSuffix
-	path := filepath.Join(p.path, tmp)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return ioError("build image", name, err)
+	b := &boltBuilder{p: p, im: &boltImage{name: name, t: t}, tmp: fmt.Sprintf("%s.%d%s", name, boltBuilders.Add(1), tmpSuffix)}
+	if err := os.Remove(b.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, ioError("build image", name, err)
 	}
-	err := guard(name, func() error { return buildBolt(path, &boltImage{name: name, t: t, at: applied}, rows) })
-	if err == nil {
-		err = p.fs.Rename("build image", tmp, name)
-	}
-	if err == nil {
-		err = p.fs.SyncDir("build image")
-	}
-	if err != nil {
-		_ = os.Remove(path) // the old image counts; Open removes what is left of the new one
-		return ioError("build image", name, err)
-	}
-	return nil
-}
-
-func buildBolt(path string, im *boltImage, rows iter.Seq[term.Tuple]) (err error) {
-	o := boltOptions()
-	o.NoSync, o.NoGrowSync = true, true
-	if im.db, err = bbolt.Open(path, 0o600, o); err != nil {
-		return err
-	}
-	defer func() {
-		if cerr := im.db.Close(); err == nil {
-			err = cerr
+	err := guard(name, func() (err error) {
+		o := boltOptions()
+		o.NoSync, o.NoGrowSync = true, true
+		if b.im.db, err = bbolt.Open(b.path(), 0o600, o); err != nil {
+			return err
 		}
-	}()
-	err = im.db.Update(func(tx *bbolt.Tx) error {
-		_, err1 := tx.CreateBucket(boltAbout)
-		_, err2 := tx.CreateBucket(boltRows)
-		return errors.Join(err1, err2)
+		return b.im.db.Update(func(tx *bbolt.Tx) error {
+			_, err1 := tx.CreateBucket(boltAbout)
+			_, err2 := tx.CreateBucket(boltRows)
+			return errors.Join(err1, err2)
+		})
 	})
 	if err != nil {
-		return err
+		b.abort()
+		return nil, ioError("build image", name, err)
 	}
-	part := make([]pending, 0, buildStep)
-	for r := range rows {
-		part = append(part, pending{im.at + 1, Change{Op: Put, Value: r}})
-		if len(part) == buildStep {
-			if err := im.buildPart(part); err != nil {
+	return b, nil
+}
+
+func (b *boltBuilder) path() string { return filepath.Join(b.p.path, b.tmp) }
+
+func (b *boltBuilder) add(p *part) error {
+	clear, changes := p.since(0)
+	empty := b.im.count() == 0
+	return ioError("build image", b.im.name, guard(b.im.name, func() error {
+		if clear {
+			b.im.n.Store(0)
+			empty = true
+			err := b.im.db.Update(func(tx *bbolt.Tx) error {
+				err := tx.DeleteBucket(boltRows)
+				if err == nil {
+					_, err = tx.CreateBucket(boltRows)
+				}
 				return err
-			}
-			part = part[:0]
-		}
-	}
-	if err := im.buildPart(part); err != nil {
-		return err
-	}
-	err = im.db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(boltAbout).Put(boltID, term.Append(nil, im.t.term(im.at, im.count())))
-	})
-	if err != nil {
-		return err
-	}
-	return im.db.Sync()
-}
-
-func (im *boltImage) buildPart(part []pending) error {
-	k := gather(im.t.typ, part, im.at)
-	return im.db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(boltRows)
-		b.FillPercent = 0.9
-		for _, key := range k.keys {
-			more, err := im.change(b, []byte(key), k.byKey[key])
+			})
 			if err != nil {
 				return err
 			}
-			im.n.Add(int64(more))
+		}
+		for len(changes) > 0 {
+			n := min(len(changes), buildStep)
+			for n < len(changes) && bytes.Equal(changes[n-1].key, changes[n].key) {
+				n++
+			}
+			if err := b.step(changes[:n], empty); err != nil {
+				return err
+			}
+			changes = changes[n:]
 		}
 		return nil
+	}))
+}
+
+func (b *boltBuilder) step(changes []rawChange, empty bool) error {
+	return b.im.db.Update(func(tx *bbolt.Tx) error {
+		rows := tx.Bucket(boltRows)
+		rows.FillPercent = 0.9
+		more, err := b.im.change(rows, changes, empty)
+		b.im.n.Add(int64(more))
+		return err
 	})
+}
+
+func (b *boltBuilder) commit(applied LSN) error {
+	const op = "build image"
+	err := guard(b.im.name, func() error {
+		err := b.im.db.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket(boltAbout).Put(boltID, term.Append(nil, b.im.t.term(applied, b.im.count())))
+		})
+		if err != nil {
+			return err
+		}
+		err = b.im.db.Sync()
+		b.done = true
+		return errors.Join(err, b.im.db.Close())
+	})
+	if err == nil {
+		err = b.p.fs.Rename(op, b.tmp, b.im.name)
+	}
+	if err == nil {
+		err = b.p.fs.SyncDir(op)
+	}
+	if err != nil {
+		b.abort()
+		return ioError(op, b.im.name, err)
+	}
+	b.tmp = ""
+	return nil
+}
+
+func (b *boltBuilder) abort() {
+	if b.tmp == "" {
+		return
+	}
+	if b.im.db != nil && !b.done {
+		_ = guard(b.im.name, b.im.db.Close) // what it holds is forgotten
+		b.done = true
+	}
+	_ = os.Remove(b.path()) // Open removes what is left
+	b.tmp = ""
+}
+
+func (p boltImager) size(t identity) int64 {
+	info, err := os.Stat(filepath.Join(p.path, t.file()+p.suffix()))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // Dir is a folder of the real file system; images are bbolt files in it. It does not exist under wasip1.

@@ -16,6 +16,8 @@ import (
 const (
 	manifestName  = "MANIFEST"
 	manifestMagic = "NSPLMAN1"
+	// manifestVersion is the form of a disc: of the manifest, the log and the images. Others are refused.
+	manifestVersion = 2
 )
 
 // writeManifest writes what is known now. The log must show it too before, or a batch could survive in part.
@@ -46,7 +48,7 @@ func (d *Disk) manifest() term.Term {
 		tables = append(tables, term.T(term.Bin(t.name), term.Int(t.typ), term.Bool(t.only), term.Int(t.created), term.Bool(t.imaged)))
 	}
 	slices.SortFunc(tables, term.Compare)
-	return term.T(term.Atom("manifest"), term.Int(1), term.Int(d.first), term.Int(d.base), tables, term.Map(d.allMeta()))
+	return term.T(term.Atom("manifest"), term.Int(manifestVersion), term.Int(d.first), term.Int(d.base), tables, term.Map(d.allMeta()))
 }
 
 // readManifest reads the manifest; false when there is none.
@@ -64,8 +66,11 @@ func (d *Disk) readManifest() (bool, error) {
 	}
 	v, rest, err := term.Decode(b[head:])
 	m, ok := v.(term.Tuple)
-	if err != nil || len(rest) > 0 || !ok || len(m) != 6 || m[0] != term.Atom("manifest") || m[1] != term.Int(1) {
-		return false, corrupt(manifestName, "it is of an unknown form", "start a version of the program that wrote it")
+	if err != nil || len(rest) > 0 || !ok || len(m) < 2 || m[0] != term.Atom("manifest") {
+		return false, corrupt(manifestName, "it is no manifest", "")
+	}
+	if m[1] != term.Int(manifestVersion) || len(m) != 6 {
+		return false, unknownForm(manifestName, m[1])
 	}
 	first, ok1 := m[2].(term.Int)
 	base, ok2 := m[3].(term.Int)
@@ -100,6 +105,9 @@ func readTable(e term.Term) (*table, bool) {
 		return nil, false
 	}
 	t := &table{identity: identity{string(name), Type(typ), LSN(created)}, only: r[2] == term.True, imaged: r[4] == term.True}
+	if t.only {
+		t.fresh = &overlay{}
+	}
 	return t, true
 }
 

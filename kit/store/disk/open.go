@@ -41,6 +41,10 @@ type Disk struct {
 	base   LSN         // the first batch of that segment
 	start  LSN         // the first batch of segment seq
 
+	limit  atomic.Int64   // bytes of log at which a dump begins by itself
+	tasks  sync.WaitGroup // that dump
+	dumped atomic.Bool    // it has been begun and is not at its end
+
 	opening sync.Mutex // guards table.handle
 
 	mu     sync.RWMutex
@@ -54,12 +58,13 @@ type Disk struct {
 // table is what is known of a table. Disk.mu guards it, but for handle.
 type table struct {
 	identity
-	only   bool
-	imaged bool // its image must be there
-	gone   bool // dropped
-	pend   []pending
-	index  map[string][]Change // by key, for tables that are read from disc
-	handle *handle
+	only    bool
+	imaged  bool // its image must be there
+	gone    bool // dropped
+	waiting int  // changes in the log that are not in the image
+	fresh   *overlay
+	older   *overlay // what a dump is about to bring into the image
+	handle  *handle
 }
 
 // Open opens the disc, or an empty one where nothing is; nothing is written before the first Append. What the log
@@ -118,11 +123,15 @@ func (d *Disk) recover() error {
 		return err
 	}
 	d.begun.Store(true)
-	if d.behind > 0 {
+	d.setLimit()
+	if d.behind > 0 && d.behind <= openDump {
 		return d.Dump()
 	}
 	return d.tidy()
 }
+
+// openDump is up to how many changes Open dumps. More wait for their table to be loaded, which reads them from the log.
+const openDump = 10_000
 
 // fresh makes sure that a folder without a manifest has nothing in it that a manifest should tell about.
 func (d *Disk) fresh(names []string) error {
@@ -173,7 +182,7 @@ func (d *Disk) replay(seqs []uint64) error {
 			}
 			break
 		}
-		s, err := scanSegment(name, b, lastOne, func(lsn LSN, batch []Change) error { d.take(lsn, batch); return nil })
+		s, err := scanSegment(name, b, lastOne, d.takeLogged)
 		if err != nil {
 			return err
 		}
@@ -203,6 +212,7 @@ func (d *Disk) reopen(seq uint64) error {
 		return ioError("open disc", name, err)
 	}
 	d.wal.file, d.wal.name = f, name
+	d.wal.grown.Store(d.wal.size)
 	return nil
 }
 
@@ -219,79 +229,74 @@ func (d *Disk) note(format string, args ...any) {
 	d.notes = append(d.notes, fmt.Sprintf(format, args...))
 }
 
-// take brings a batch of the log into what is known. While running, wal calls it with its lock held.
+// take brings a batch of the log into what is known. wal calls it with its lock held.
 func (d *Disk) take(lsn LSN, batch []Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.last = lsn
 	d.behind += len(batch)
-	for _, c := range batch {
-		t := d.tables[c.Table]
-		switch c.Op {
-		case SetMeta:
-			d.meta[term.Key(c.Key)] = term.Pair{Key: c.Key, Value: c.Value}
-		case DelMeta:
-			delete(d.meta, term.Key(c.Key))
-		case Create:
-			if t == nil {
-				t = &table{identity: identity{c.Table, c.Type, lsn}}
-				d.tables[c.Table] = t
-			}
-			if lsn >= t.created {
-				t.setOnly(c.Only)
-			}
-		case Drop:
-			if t != nil && t.created < lsn {
-				t.gone = true
-				d.gone = append(d.gone, t)
-				delete(d.tables, c.Table)
-			}
-		default:
-			if t != nil && lsn >= t.created {
-				t.add(pending{lsn, c})
+	for i := range batch {
+		if c := &batch[i]; c.Op >= SetMeta {
+			d.takeSchema(lsn, c)
+		} else if t := d.tables[c.Table]; t != nil && lsn >= t.created {
+			t.waiting++
+			if t.only {
+				t.fresh.add(t.typ, pending{lsn, *c})
 			}
 		}
 	}
 }
 
-func (t *table) setOnly(only bool) {
-	t.only = only
-	t.setPending(t.pend)
+// takeLogged is take for a batch that is read from the log.
+func (d *Disk) takeLogged(lsn LSN, body []byte) error {
+	d.last = lsn
+	return readBatch(body, func(l *logged) error {
+		d.behind++
+		t := d.tables[string(l.table)]
+		if l.op < SetMeta && (t == nil || lsn < t.created || !t.only) {
+			if t != nil && lsn >= t.created {
+				t.waiting++
+			}
+			return nil
+		}
+		c, err := l.change()
+		switch {
+		case err != nil:
+			return err
+		case c.Op >= SetMeta:
+			d.takeSchema(lsn, &c)
+		default:
+			t.waiting++
+			t.fresh.add(t.typ, pending{lsn, c})
+		}
+		return nil
+	})
 }
 
-// setPending replaces the waiting changes.
-func (t *table) setPending(p []pending) {
-	t.pend, t.index = nil, nil
-	for _, c := range p {
-		t.add(c)
+// takeSchema takes a named value, or the making or dropping of a table.
+func (d *Disk) takeSchema(lsn LSN, c *Change) {
+	t := d.tables[c.Table]
+	switch c.Op {
+	case SetMeta:
+		d.meta[term.Key(c.Key)] = term.Pair{Key: c.Key, Value: c.Value}
+	case DelMeta:
+		delete(d.meta, term.Key(c.Key))
+	case Create:
+		if t == nil {
+			t = &table{identity: identity{c.Table, c.Type, lsn}, only: c.Only}
+			if t.only {
+				t.fresh = &overlay{}
+			}
+			d.tables[c.Table] = t
+		}
+	case Drop:
+		if t != nil && t.created < lsn {
+			t.gone = true
+			d.gone = append(d.gone, t)
+			delete(d.tables, c.Table)
+		}
 	}
 }
-
-func (t *table) add(c pending) {
-	t.pend = append(t.pend, c)
-	if !t.only {
-		return
-	}
-	if t.index == nil {
-		t.index = map[string][]Change{}
-	}
-	if c.Op == Clear {
-		t.index = map[string][]Change{everyKey: {c.Change}}
-		return
-	}
-	k := string(c.rowKey(t.typ))
-	if c.Op == Delete || c.Op == Put && t.typ != Bag {
-		t.index[k] = []Change{c.Change}
-		return
-	}
-	if _, ok := t.index[k]; !ok {
-		t.index[k] = slices.Clone(t.index[everyKey])
-	}
-	t.index[k] = append(t.index[k], c.Change)
-}
-
-// everyKey is where the index has a Clear. No image key is empty.
-const everyKey = ""
 
 // Empty reports whether nothing was ever written here: no log, no table, no named value.
 func (d *Disk) Empty() bool { return !d.begun.Load() }
@@ -312,7 +317,11 @@ func (d *Disk) Append(batch ...Change) (LSN, error) {
 	if err := d.begin(); err != nil {
 		return 0, err
 	}
-	return d.wal.append(batch)
+	lsn, err := d.wal.append(batch)
+	if err == nil && d.wal.grown.Load() > d.limit.Load() {
+		d.dumpLater()
+	}
+	return lsn, err
 }
 
 // check refuses a batch that could not be replayed.
@@ -356,8 +365,8 @@ func (d *Disk) checkSchema(batch []Change) error {
 		t := d.tables[c.Table]
 		switch {
 		case c.Op == SetMeta || c.Op == DelMeta:
-		case c.Op == Create && t != nil && t.typ != c.Type && !made[c.Table]:
-			return &kit.Error{Op: "create", Kind: kit.Exists, What: "table " + c.Table, Err: errors.New("with another type")}
+		case c.Op == Create && t != nil && (t.typ != c.Type || t.only != c.Only) && !made[c.Table]:
+			return &kit.Error{Op: "create", Kind: kit.Exists, What: "table " + c.Table, Err: errors.New("with another type or storage")}
 		case c.Op == Create && touched[c.Table]:
 			return &kit.Error{Op: "create", Kind: kit.Invalid, What: "table " + c.Table, Err: errors.New("after changes of it in the same batch")}
 		case c.Op == Create || c.Op == Drop:
@@ -394,6 +403,7 @@ func (d *Disk) begin() error {
 		return err
 	}
 	d.wal.file, d.wal.name, d.wal.size = f, segmentName(1), int64(segmentHeader)
+	d.setLimit()
 	d.begun.Store(true)
 	return nil
 }
@@ -478,6 +488,12 @@ func (d *Disk) Pending() (changes int, bytes int64) {
 
 // Close syncs, closes and unlocks. It is safe twice.
 func (d *Disk) Close() error {
+	err := d.close()
+	d.tasks.Wait()
+	return err
+}
+
+func (d *Disk) close() error {
 	d.work.Lock()
 	defer d.work.Unlock()
 	if d.closed.Swap(true) {

@@ -115,60 +115,130 @@ func appendBatch(dst []byte, batch []Change) []byte {
 	return dst
 }
 
+// maxTableName is the longest name of a table, in bytes: any atom fits.
+const maxTableName = 4 * term.MaxAtom
+
 var errBatch = errors.New("a damaged batch")
 
+// logged is a change as it stands in the log; its slices are parts of the batch's body.
+type logged struct {
+	op    Op
+	table []byte
+	key   []byte // encoded: of SetMeta, DelMeta
+	value []byte // encoded: of SetMeta, Put, Delete, DeleteObject
+	typ   Type
+	only  bool
+}
+
 // readBatch reads the body of a batch record. Its checksum was right, so an error means a wrong program wrote it.
-func readBatch(body []byte) ([]Change, error) {
+func readBatch(body []byte, f func(c *logged) error) error {
 	n, w := binary.Uvarint(body)
 	if w <= 0 || n > uint64(len(body)) {
-		return nil, errBatch
+		return errBatch
 	}
 	body = body[w:]
-	batch := make([]Change, n)
-	for i := range batch {
+	var c logged
+	for range n {
 		var err error
-		if body, err = readChange(body, &batch[i]); err != nil {
-			return nil, err
+		if body, err = c.read(body); err != nil {
+			return err
+		}
+		if err := f(&c); err != nil {
+			return err
 		}
 	}
 	if len(body) > 0 {
-		return nil, errBatch
+		return errBatch
 	}
-	return batch, nil
+	return nil
 }
 
-func readChange(b []byte, c *Change) (rest []byte, err error) {
+// read takes a change from the start of b. It sees that its parts are there, not that they are in order.
+func (c *logged) read(b []byte) (rest []byte, err error) {
 	if len(b) == 0 {
 		return nil, errBatch
 	}
-	c.Op, b = Op(b[0]), b[1:]
-	if c.Op == SetMeta || c.Op == DelMeta {
-		if c.Key, b, err = term.Decode(b); err == nil && c.Op == SetMeta {
-			c.Value, b, err = term.Decode(b)
+	*c = logged{op: Op(b[0])}
+	b = b[1:]
+	if c.op == SetMeta || c.op == DelMeta {
+		if c.key, b, err = cutTerm(b); err == nil && c.op == SetMeta {
+			c.value, b, err = cutTerm(b)
 		}
 		return b, err
 	}
-	n, w := binary.Uvarint(b)
-	if w <= 0 || n > uint64(len(b)-w) {
+	var ok bool
+	if c.table, b, ok = cutBytes(b); !ok || len(c.table) == 0 || len(c.table) > maxTableName {
 		return nil, errBatch
 	}
-	c.Table, b = string(b[w:w+int(n)]), b[w+int(n):]
-	switch c.Op {
+	switch c.op {
 	case Put, Delete, DeleteObject:
-		c.Value, b, err = term.Decode(b)
+		c.value, b, err = cutTerm(b)
 	case Create:
-		if len(b) < 2 {
+		if len(b) < 2 || Type(b[0]) < Set || Type(b[0]) > Bag {
 			return nil, errBatch
 		}
-		c.Type, c.Only, b = Type(b[0]), b[1] == 1, b[2:]
+		c.typ, c.only, b = Type(b[0]), b[1] == 1, b[2:]
 	case Clear, Drop:
 	default:
 		return nil, errBatch
 	}
-	if err != nil {
-		return nil, err
+	return b, err
+}
+
+// cutTerm takes an encoded term from the start of b.
+func cutTerm(b []byte) (t, rest []byte, err error) {
+	rest, err = term.Skip(b)
+	return b[:len(b)-len(rest)], rest, err
+}
+
+// change decodes the change.
+func (c *logged) change() (Change, error) {
+	out := Change{Op: c.op, Table: string(c.table), Type: c.typ, Only: c.only}
+	var err error
+	if c.key != nil {
+		if out.Key, _, err = term.Decode(c.key); err != nil {
+			return out, err
+		}
 	}
-	return b, c.check()
+	if c.value != nil {
+		if out.Value, _, err = term.Decode(c.value); err != nil {
+			return out, err
+		}
+	}
+	return out, out.check()
+}
+
+// raw gives the change for an image of a table of that type; its key is appended to keys, which it gives back longer.
+func (c *logged) raw(lsn LSN, typ Type, keys []byte) (rawChange, []byte, error) {
+	out := rawChange{lsn: lsn, op: c.op}
+	if c.op == Clear {
+		return out, keys, nil
+	}
+	at := c.value
+	if c.op != Delete {
+		out.row = c.value
+		var err error
+		if at, err = rowKeyAt(c.value); err != nil {
+			return out, keys, err
+		}
+	}
+	key, _, err := term.Decode(at)
+	if err != nil {
+		return out, keys, err
+	}
+	n := len(keys)
+	keys = appendKey(keys, typ, key)
+	out.key = keys[n:len(keys):len(keys)]
+	return out, keys, nil
+}
+
+// rowKeyAt gives the place in an encoded record where its key begins.
+func rowKeyAt(row []byte) ([]byte, error) {
+	elems, n, err := term.Elements(row)
+	if err != nil || n < 2 {
+		return nil, errBatch
+	}
+	return term.Skip(elems)
 }
 
 // check reports a change that cannot be meant.
@@ -195,7 +265,7 @@ func (c *Change) check() error {
 	default:
 		bad = "no such change"
 	}
-	if bad == "" && c.Op != SetMeta && c.Op != DelMeta && (c.Table == "" || len(c.Table) > 4*term.MaxAtom) {
+	if bad == "" && c.Op != SetMeta && c.Op != DelMeta && (c.Table == "" || len(c.Table) > maxTableName) {
 		bad = "no table name"
 	}
 	if bad == "" {

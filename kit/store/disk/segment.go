@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"netsplit/kit"
 )
 
 // A segment is one file of the log. A dump begins the next and removes the ones before.
@@ -36,9 +38,9 @@ type scan struct {
 	cut   int64 // bytes behind it that an unfinished write has left
 }
 
-// scanSegment reads a segment and gives every batch to f. lastOne says that no segment follows: only there may an
+// scanSegment reads a segment and gives every batch's body to f. lastOne says that no segment follows: only there may an
 // unfinished end be. Damage is kit.Corrupt.
-func scanSegment(name string, b []byte, lastOne bool, f func(LSN, []Change) error) (scan, error) {
+func scanSegment(name string, b []byte, lastOne bool, f func(lsn LSN, body []byte) error) (scan, error) {
 	first, ok := readSegmentStart(b)
 	if !ok {
 		return scan{}, corrupt(name, "its header is damaged", "")
@@ -62,18 +64,17 @@ func scanSegment(name string, b []byte, lastOne bool, f func(LSN, []Change) erro
 }
 
 // take uses one record.
-func (s *scan) take(name string, r record, f func(LSN, []Change) error) error {
+func (s *scan) take(name string, r record, f func(lsn LSN, body []byte) error) error {
 	switch r.kind {
 	case batchRecord:
 		if r.lsn != s.last+1 {
 			return corrupt(name, fmt.Sprintf("batch %d follows batch %d", r.lsn, s.last), "")
 		}
-		batch, err := readBatch(r.body)
-		if err != nil {
-			return corrupt(name, fmt.Sprintf("batch %d: %v", r.lsn, err), "")
-		}
 		s.last = r.lsn
-		return f(r.lsn, batch)
+		if err := f(r.lsn, r.body); err != nil {
+			return damagedBatch(name, r.lsn, err)
+		}
+		return nil
 	case markRecord:
 		if r.lsn > s.last {
 			return corrupt(name, fmt.Sprintf("it says that batch %d was synced but ends with %d", r.lsn, s.last), "")
@@ -102,6 +103,40 @@ func (s *scan) judgeEnd(name string, b []byte, lastOne bool) error {
 		}
 		if ok && r.kind == markRecord && r.lsn > s.last {
 			return corrupt(name, fmt.Sprintf("damaged at byte %d, in a part that was synced (batch %d)", s.good, s.last+1), "")
+		}
+	}
+	return nil
+}
+
+func damagedBatch(name string, lsn LSN, err error) error {
+	switch kit.KindOf(err) {
+	case kit.Unknown, kit.Corrupt, kit.Invalid:
+		return corrupt(name, fmt.Sprintf("batch %d: %v", lsn, err), "")
+	}
+	return err
+}
+
+// eachBatch calls f with the batches of an undamaged beginning of a segment, until it says that it has seen enough.
+// Unlike scanSegment it knows that more must be there than it finds.
+func eachBatch(name string, b []byte, f func(lsn LSN, body []byte) (more bool, err error)) error {
+	if _, ok := readSegmentStart(b); !ok {
+		return corrupt(name, "its header is damaged", "")
+	}
+	for at := segmentHeader; at < len(b); {
+		r, ok := readRecord(b[at:])
+		if !ok {
+			return corrupt(name, fmt.Sprintf("damaged at byte %d", at), "")
+		}
+		at += r.size
+		if r.kind != batchRecord {
+			continue
+		}
+		more, err := f(r.lsn, r.body)
+		if err != nil {
+			return damagedBatch(name, r.lsn, err)
+		}
+		if !more {
+			return nil
 		}
 	}
 	return nil

@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"netsplit/kit"
+	"netsplit/kit/store/disk"
+	"netsplit/kit/term"
+)
+
+// BenchmarkDirtyReadRandom reads keys of a table that does not fit the processor's caches, by many at once.
+func BenchmarkDirtyReadRandom(b *testing.B) {
+	const n = 100_000
+	s := fill(b, started(b, "a"), Table{Name: "t"}, n)
+	for _, clients := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint(clients), func(b *testing.B) {
+			if clients == 1 {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			} else {
+				b.SetParallelism(clients / runtime.GOMAXPROCS(0))
+			}
+			b.RunParallel(func(pb *testing.PB) {
+				ctx := context.Background()
+				r := rand.New(rand.NewPCG(rand.Uint64(), 1))
+				for pb.Next() {
+					if rows, err := s.DirtyRead(ctx, "t", term.Int(r.IntN(n))); err != nil || len(rows) != 1 {
+						b.Error(rows, err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkRowMemory gives the bytes on the heap for a row with a value of 100 bytes.
+func BenchmarkRowMemory(b *testing.B) {
+	for _, typ := range []string{"set", "ordered_set", "bag"} {
+		b.Run(typ, func(b *testing.B) {
+			const n = 1_000_000
+			for b.Loop() {
+				before := heap()
+				d := newData(&Def{Type: typ})
+				for i := range n {
+					d.write(term.Tuple{term.Atom("t"), term.Int(i + 1000), term.Bin(fmt.Sprintf("%0100d", i))})
+				}
+				b.ReportMetric(float64(heap()-before)/n, "B/row")
+				runtime.KeepAlive(d)
+			}
+		})
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// BenchmarkStart1M loads a table of a million rows with values of 100 bytes from the disc.
+func BenchmarkStart1M(b *testing.B) {
+	for _, from := range []string{"image", "log"} {
+		b.Run(from, func(b *testing.B) {
+			ctx := context.Background()
+			d, err := disk.Open(disk.Dir(b.TempDir()))
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, err := Open(Config{Peers: Alone("a"), Disk: d})
+			if err != nil {
+				b.Fatal(err)
+			}
+			do := func(err error) {
+				b.Helper()
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			do(s.CreateSchema(ctx, nil))
+			do(s.Start(ctx, StartOptions{}))
+			do(s.CreateTable(ctx, Table{Name: "t", Disc: []kit.NodeName{"a"}}))
+			before := heap()
+			for i := range 1_000_000 {
+				do(s.DirtyWrite(ctx, "t", term.Tuple{term.Atom("t"), term.Int(i + 1000), term.Bin(fmt.Sprintf("%0100d", i))}))
+			}
+			b.ReportMetric(float64(heap()-before)/1e6, "B/row-written")
+			if from == "image" {
+				do(s.DumpLog())
+			}
+			for b.Loop() {
+				b.StopTimer()
+				do(s.Stop(ctx))
+				b.StartTimer()
+				do(s.Start(ctx, StartOptions{}))
+				do(s.WaitForTables(ctx, []string{"t"}))
+			}
+			b.ReportMetric(float64(heap()-before)/1e6, "B/row-loaded")
+			do(s.Close())
+			do(d.Close())
+		})
+	}
+}
