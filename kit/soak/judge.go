@@ -238,16 +238,12 @@ func isSettled(r term.Tuple) bool {
 }
 
 // side gives the history as one side of a separation can know it: its own transactions, and the others' from before. Of
-// those that were under way nobody knows whether they took effect here, and with which reads: their coordinator may have
-// tried again without this side.
+// the rest of the others' nobody knows whether they took effect here, for a cut of one direction lets requests through, and with
+// which reads: their coordinator may have tried again without this side.
 func side(txns []history.Txn, cut time.Duration, mine func(kit.NodeName) bool) []history.Txn {
 	var all []history.Txn
 	for _, t := range txns {
-		switch {
-		case mine(t.Node):
-		case t.Begin >= cut:
-			continue
-		case t.Took != history.No && (t.End == history.Open || t.End >= cut):
+		if !mine(t.Node) && (t.End == history.Open || t.End >= cut) && t.Took != history.No {
 			t.Took = history.Maybe
 			t.Steps = slices.DeleteFunc(slices.Clone(t.Steps), func(s history.Step) bool { return s.Kind == history.StepRead })
 		}
