@@ -74,6 +74,7 @@ type Store struct {
 	links      map[kit.NodeName]*link
 	downs      map[kit.NodeName]bool // those whose going down was seen and who have not joined since
 	startDowns map[kit.NodeName]bool // downs as they were when this start joined the others
+	chosen     bool                  // this start has decided what it loads from its own disc
 	masters    map[string][]kit.NodeName
 	changed    chan struct{} // closed and replaced on every change that somebody may wait for
 	loads      map[string]*loading
