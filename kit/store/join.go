@@ -273,7 +273,7 @@ func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged
 	active := map[kit.NodeName]term.List{}
 	arg := defList(merged)
 	s.mu.Lock()
-	s.early = map[kit.NodeName][]string{}
+	s.preloaded = map[kit.NodeName][]string{}
 	s.mu.Unlock()
 	for _, n := range members {
 		v, err := s.call(ctx, n, "join", arg)
@@ -303,11 +303,11 @@ func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged
 				s.addActive(string(name), n)
 			}
 		}
-		for _, name := range s.early[n] {
+		for _, name := range s.preloaded[n] {
 			s.addActive(name, n)
 		}
 	}
-	s.early = nil
+	s.preloaded = nil
 	s.reroute("schema")
 	s.publish()
 	return nil

@@ -252,8 +252,8 @@ func serveLoaded(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) 
 	case s.nodes[from]:
 		s.addActive(name, from)
 		s.publish()
-	case s.early != nil && len(s.early[from]) < MaxTables: // it has answered to the join that this node is making, and said less
-		s.early[from] = append(s.early[from], name)
+	case s.preloaded != nil && len(s.preloaded[from]) < MaxTables: // it has answered to the join that this node is making, and said less
+		s.preloaded[from] = append(s.preloaded[from], name)
 	}
 	s.mu.Unlock()
 	s.startLoads()

@@ -81,7 +81,7 @@ type Store struct {
 	loads      map[string]*loading
 	intents    map[string]bool           // tables this node is about to load from its disc
 	ends       sync.WaitGroup            // stops that the store itself has ordered
-	early      map[kit.NodeName][]string // while this node joins: what others have loaded since they answered
+	preloaded  map[kit.NodeName][]string // while this node joins: what others have loaded since they answered
 	damaged    map[string]error          // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
 	debug      string
