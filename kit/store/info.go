@@ -332,7 +332,7 @@ func (s *Store) systemItem(item string) (term.Term, error) {
 	case "transaction_restarts":
 		return term.Int(s.count.restarts.Load()), nil
 	case "transaction_log_writes":
-		return term.Int(s.count.logged.Load()), nil
+		return term.Int(s.count.logged.Load() + s.count.schema.Load()), nil
 	case "subscribers":
 		l := term.List{}
 		for range s.hub.systemSubscribers() {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/commit"
@@ -21,6 +22,11 @@ type StartOptions struct {
 	ExtraNodes []kit.NodeName
 	// IgnoreFallback leaves a fallback that is installed for a later start.
 	IgnoreFallback bool
+	// DumpWrites is after how many writes of the log it is dumped into the images (dump_log_write_threshold); 0 lets the
+	// store choose: 262144 changes or 64 MiB. DumpEvery is after how long (dump_log_time_threshold); 0 means
+	// DefaultDumpEvery.
+	DumpWrites int
+	DumpEvery  time.Duration
 }
 
 // Start starts the store: it reads its schema, joins the stores that run on the nodes of the schema, and begins to load
@@ -37,9 +43,7 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 		s.mu.Unlock()
 		return nil
 	}
-	if opts.ExtraNodes == nil {
-		opts.ExtraNodes = s.extra
-	}
+	s.fill(&opts)
 	var err error
 	if !opts.IgnoreFallback && s.set["ignore_fallback_at_startup"] != term.Term(term.Atom("true")) {
 		err = s.useFallback()
@@ -76,6 +80,7 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 	mine := s.initialLoads(life) // before the others hear of this node, so that they leave these tables to it
 	s.announce()
 	s.mu.Lock()
+	s.go_(s.regulate)
 	s.go_(func(context.Context) {
 		s.loadAll(mine)
 		s.startLoads()
@@ -113,9 +118,10 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks = &sync.WaitGroup{}
 	s.extra = opts.ExtraNodes
+	s.beginFlow(opts)
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
-	s.damaged = map[string]error{}
+	s.damaged, s.chosen = map[string]error{}, false
 	s.loads, s.intents, s.flushes = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}
 	if len(defs) == 0 {
 		id := s.clock.next()
@@ -143,7 +149,7 @@ func (s *Store) becomeRunning() {
 	if len(s.nodes) > 1 {
 		s.count.commits.Add(1) // the schemas were merged
 	}
-	s.count.logged.Add(startCommits)
+	s.count.schema.Add(startCommits)
 }
 
 // startCommits is how many transactions Mnesia's start performs on the schema.

@@ -119,14 +119,17 @@ func (s *Store) schemaRun(tx *Tx, f func(c *changes) error) error {
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(v.nodes), func(n kit.NodeName) bool { return n == s.self })
-	p := plan{ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: others, sync: true}
+	p := plan{view: v, ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: others, sync: true}
 	p.frame = func(kit.NodeName) []byte { return s.prepareFrame(&p, nil, c.ops) }
 	p.apply = func() error {
 		s.applySchema(c.ops)
 		return nil
 	}
-	err := tx.driven(s.drive(&p), others)
-	if err == nil {
+	err := s.drive(&p)
+	if errors.Is(err, errStale) {
+		return tx.again()
+	}
+	if err = tx.driven(err, others); err == nil {
 		s.count.commits.Add(1)
 	}
 	return err

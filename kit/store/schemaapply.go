@@ -36,9 +36,9 @@ func (s *Store) countSchema(o schemaOp) {
 	switch {
 	case !s.useDir():
 	case o.kind == "clear":
-		s.count.logged.Add(1)
+		s.count.schema.Add(1)
 	default:
-		s.count.logged.Add(3)
+		s.count.schema.Add(3)
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"maps"
+	"time"
 
 	"netsplit/kit/term"
 )
@@ -91,6 +92,30 @@ func (s *Store) Set(name string, value term.Term) error {
 		s.set = set
 	}
 	return nil
+}
+
+// fill takes the options of a start that are not given from what was set before, and keeps those that are. Callers hold mu.
+func (s *Store) fill(opts *StartOptions) {
+	if opts.ExtraNodes == nil {
+		opts.ExtraNodes = s.extra
+	}
+	if n, ok := s.set["dump_log_write_threshold"].(term.Int); ok && opts.DumpWrites == 0 {
+		opts.DumpWrites = int(min(n, 1<<30))
+	}
+	if n, ok := s.set["dump_log_time_threshold"].(term.Int); ok && opts.DumpEvery == 0 {
+		opts.DumpEvery = time.Duration(min(n, 1<<40)) * time.Millisecond
+	}
+	set := maps.Clone(s.set)
+	if set == nil {
+		set = map[term.Atom]term.Term{}
+	}
+	if opts.DumpWrites > 0 {
+		set["dump_log_write_threshold"] = term.Int(opts.DumpWrites)
+	}
+	if opts.DumpEvery > 0 {
+		set["dump_log_time_threshold"] = term.Int(opts.DumpEvery / time.Millisecond)
+	}
+	s.set = set
 }
 
 // settingOf gives a parameter's value; ok is false for what is none that can be told.

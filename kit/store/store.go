@@ -52,6 +52,7 @@ type Store struct {
 	locks locks
 	calls calls
 	count counters
+	flow  flow
 	born  uint64 // the clock when the store was opened
 
 	methods map[string]method // what other stores may ask
@@ -75,12 +76,14 @@ type Store struct {
 	links      map[kit.NodeName]*link
 	downs      map[kit.NodeName]bool // those whose going down was seen and who have not joined since
 	startDowns map[kit.NodeName]bool // downs as they were when this start joined the others
+	chosen     bool                  // this start has decided what it loads from its own disc
 	masters    map[string][]kit.NodeName
 	changed    chan struct{} // closed and replaced on every change that somebody may wait for
 	loads      map[string]*loading
-	intents    map[string]bool  // tables this node is about to load from its disc
-	ends       sync.WaitGroup   // stops that the store itself has ordered
-	damaged    map[string]error // tables whose copy on disc could not be read
+	intents    map[string]bool           // tables this node is about to load from its disc
+	ends       sync.WaitGroup            // stops that the store itself has ordered
+	preloaded  map[kit.NodeName][]string // while this node joins: what others have loaded since they answered
+	damaged    map[string]error          // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
 	debug      string
 	extra      []kit.NodeName
@@ -93,7 +96,10 @@ type Store struct {
 }
 
 // counters are the figures of system_info.
-type counters struct{ commits, failures, restarts, logged atomic.Int64 }
+type counters struct {
+	commits, failures, restarts, logged atomic.Int64
+	schema                              atomic.Int64 // what Mnesia would have logged about the schema besides
+}
 
 // view is an immutable picture of the control plane.
 type view struct {
@@ -156,6 +162,7 @@ func Open(cfg Config) (*Store, error) {
 	if l, ok := cfg.Peers.(LaterSender); ok {
 		s.later = l.SendLater
 	}
+	s.meter()
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
 	s.cp.most = MaxRetained
@@ -175,6 +182,7 @@ func Open(cfg Config) (*Store, error) {
 // Close stops the store.
 func (s *Store) Close() error {
 	err := s.Stop(context.Background())
+	s.flow.closed.Store(true)
 	s.ends.Wait()
 	return errors.Join(err, s.cp.split.Close())
 }
