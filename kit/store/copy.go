@@ -127,21 +127,11 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 		if _, err := tx.LockTable(name, LoadLock); err != nil {
 			return err
 		}
-		l, others, err := s.beginCopy(name)
+		l, err := s.beginCopy(name)
 		if err != nil || l == nil {
 			return err
 		}
-		arg := term.T(term.Atom(name), term.Atom(l.from))
-		for _, n := range others {
-			if _, err := s.call(ctx, n, "joining", arg); err != nil && n == l.from {
-				return err
-			}
-		}
-		select {
-		case err = <-l.done:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+		err = s.awaitRows(ctx, name, l)
 		if err == nil {
 			err = s.endCopy(name, l)
 			s.splitCopied(name, l.from)
@@ -150,7 +140,7 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 			return err
 		}
 		s.mu.Lock()
-		others = s.others()
+		others := s.others()
 		s.mu.Unlock()
 		for _, n := range others {
 			if _, err := s.call(ctx, n, "loaded", term.Atom(name)); ctx.Err() != nil {
@@ -161,17 +151,48 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 	})
 }
 
+// awaitRows makes all nodes of the cluster send their writes to the new copy, too, also those that join meanwhile, and
+// waits until the rows are here.
+func (s *Store) awaitRows(ctx context.Context, name string, l *loading) error {
+	arg := term.T(term.Atom(name), term.Atom(l.from))
+	asked := map[kit.NodeName]uint64{} // in which stay in the cluster
+	for {
+		s.mu.Lock()
+		others, changed, since := s.others(), s.changed, maps.Clone(s.since)
+		s.mu.Unlock()
+		for _, n := range others {
+			if asked[n] == since[n] {
+				continue
+			}
+			_, err := s.call(ctx, n, "joining", arg)
+			switch {
+			case err == nil:
+				asked[n] = since[n]
+			case n == l.from:
+				return err
+			}
+		}
+		select {
+		case err := <-l.done:
+			return err
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // beginCopy makes the own copy a target of writes that are kept until the rows are here.
-func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
+func (s *Store) beginCopy(name string) (*loading, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tabs[name]
 	if t == nil || t.own == Unknown || t.data != nil {
-		return nil, nil, nil
+		return nil, nil
 	}
 	from := s.source(t)
 	if from == "" {
-		return nil, nil, abort("no_exists", term.Atom(name))
+		return nil, abort("no_exists", term.Atom(name))
 	}
 	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
 	l := &loading{from: from, buf: &buffer{}, rows: newData(t.Def), done: make(chan error, 1)}
@@ -181,7 +202,7 @@ func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
 		t.joining = sorted(t.joining, []kit.NodeName{s.self})
 	})
 	s.publish()
-	return l, s.others(), nil
+	return l, nil
 }
 
 // endCopy puts the copy into use.

@@ -101,7 +101,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.extra = opts.ExtraNodes
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
-	s.damaged = map[string]error{}
+	s.damaged, s.chosen = map[string]error{}, false
 	s.loads, s.intents, s.flushes = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}
 	if len(defs) == 0 {
 		id := s.clock.next()
@@ -152,6 +152,7 @@ func (s *Store) halt() {
 	cancel, tasks := s.cancel, s.tasks
 	s.mu.Unlock()
 	cancel()
+	s.cp.thawAll("")
 	txs := s.open.list()
 	s.giveUp()
 	for _, tx := range txs {

@@ -279,6 +279,8 @@ func (s *Store) commitOps(tx *Tx, ops []op) error {
 
 // commitHere commits what has no copy but here.
 func (s *Store) commitHere(tx *Tx, ops []op, logged bool) error {
+	s.cp.begin() // where a checkpoint is being made, it waits
+	defer s.cp.end()
 	return s.finishLocal(ops, "transaction", tx.opts.Durable && logged)
 }
 
@@ -452,6 +454,8 @@ func (s *Store) step(id commitID, event func(*commit.Coordinator) commit.Step) {
 
 // decide carries out a coordinator's decision: here first, so that a decision which was told is in this log.
 func (s *Store) decide(pl *plan, d *driven, st commit.Step) error {
+	s.cp.begin()
+	defer s.cp.end()
 	commits := st.State == commit.Committed
 	var err error
 	if commits {
@@ -504,8 +508,6 @@ func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Chan
 			changes = append(changes, change(&ops[i]))
 		}
 	}
-	s.cp.gate.RLock()
-	defer s.cp.gate.RUnlock()
 	if len(changes) > 0 {
 		s.noteSplit(v, ops...)
 		lsn, err := s.disk.Append(changes...)

@@ -326,8 +326,11 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 		done = []disk.Change{{Op: disk.DelMeta, Key: metaTx("prepared", id)}}
 	}
 	if act.State == commit.Committed {
+		s.cp.gate.RLock()
 		s.applySchema(vt.schema)
-		if err := s.finishLocal(vt.ops, "transaction", vt.durable && !vt.logged, done...); err != nil {
+		err := s.finishLocal(vt.ops, "transaction", vt.durable && !vt.logged, done...)
+		s.cp.gate.RUnlock()
+		if err != nil {
 			s.breakDown("cannot write a committed transaction: " + err.Error())
 		}
 	} else if vt.logged {
