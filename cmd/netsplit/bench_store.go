@@ -290,7 +290,9 @@ func (w *storeWork) prepare(ctx context.Context, copies []kit.NodeName) error {
 			return fmt.Errorf("prepare %s: %w", n, err)
 		}
 	}
-	return nil
+	// the table was filled with dirty writes: no transaction may come before one of them at another copy
+	_, err := w.ask(ctx, w.nodes[0], benchwork.VerbSettle)
+	return err
 }
 
 func (w *storeWork) measure(cmd *cobra.Command, rows []storeRow) ([]figure, error) {
