@@ -359,14 +359,14 @@ func (s *Store) trySend(key flushKey, f *flush) {
 	}
 	delete(s.flushes, key)
 	t := s.tabs[key.tab]
-	s.go_(func(ctx context.Context) { s.sendRows(key, t) })
+	s.go_(func(ctx context.Context) { s.sendRows(ctx, key, t) })
 }
 
 // chunkBytes is how much of a table goes into one frame, about.
 const chunkBytes = 256 << 10
 
 // sendRows sends a table to a node that makes a copy.
-func (s *Store) sendRows(key flushKey, t *tab) {
+func (s *Store) sendRows(ctx context.Context, key flushKey, t *tab) {
 	end := func(ok bool) {
 		s.peers.Send(key.to, newFrame(fChunk).str(key.tab).num(map[bool]uint64{true: 1, false: 2}[ok]).num(0).b)
 	}
@@ -385,6 +385,9 @@ func (s *Store) sendRows(key flushKey, t *tab) {
 		f := newFrame(fChunk).str(key.tab).num(0).num(uint64(n))
 		s.peers.Send(key.to, append(f.b, w.b...))
 		rows = rows[n:]
+		for s.roomFor(ctx, key.to) != nil && ctx.Err() == nil && s.linked(key.to) {
+			continue // a slow node takes its time
+		}
 	}
 	end(true)
 }

@@ -136,6 +136,9 @@ func counted(o *op, old []term.Tuple) term.Tuple {
 // dirtyOp does an operation on all copies. It returns when the copy that this node reads has it, with sync when every
 // active copy has.
 func (s *Store) dirtyOp(ctx context.Context, o op, sync bool) (term.Term, error) {
+	if err := s.room(ctx, o.tab); err != nil {
+		return nil, err
+	}
 	s.gate.RLock()
 	v := s.view.Load()
 	var t *tab
@@ -237,7 +240,7 @@ func (s *Store) applyLogged(t *tab, o *op, by string) (term.Term, error) {
 		if _, err := s.disk.Append(change(&logged)); err != nil {
 			return nil, discError(err)
 		}
-		s.count.logged.Add(1)
+		s.logged()
 	}
 	return s.applyOne(t, o, by), nil
 }
