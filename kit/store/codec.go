@@ -192,6 +192,9 @@ type op struct {
 	row  term.Tuple
 	key  term.Term
 	incr term.Term
+
+	old      []term.Tuple // the rows of the key before, when foreseen; see Store.foresee
+	foreseen bool
 }
 
 func (w *writer) ops(ops []op) *writer {

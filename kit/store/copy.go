@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"netsplit/kit"
+	"netsplit/kit/store/disk"
 	"netsplit/kit/term"
 )
 
@@ -15,14 +16,21 @@ import (
 // first, and keeps what comes; then the source, once it has heard from everybody that nothing is on its way to it
 // alone any more, sends its rows.
 
-// loading is a copy of a table on its way from another node.
+// loading is a copy of a table on its way from another node. Its rows are put into memory and into a new image on the
+// disc as they come.
 type loading struct {
-	from  kit.NodeName
-	buf   *buffer
-	rows  *data
-	done  chan error // receives once
-	ended bool
+	from   kit.NodeName
+	buf    *buffer
+	rows   *data
+	done   chan error // receives once
+	ended  bool
+	chunks chan []term.Tuple // nil is the end
+	stop   chan struct{}     // closed when nobody takes chunks any more
+	disc   *disk.Rebuild     // nil when the copy is not on the disc
 }
+
+// chunksAhead is how many chunks of a copy may wait: then whoever sends them has to.
+const chunksAhead = 64
 
 // buffer keeps the operations that come for a copy while its rows are still on their way.
 type buffer struct {
@@ -131,22 +139,7 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 		if err != nil || l == nil {
 			return err
 		}
-		arg := term.T(term.Atom(name), term.Atom(l.from))
-		for _, n := range others {
-			if _, err := s.call(ctx, n, "joining", arg); err != nil && n == l.from {
-				return err
-			}
-		}
-		select {
-		case err = <-l.done:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = s.endCopy(name, l)
-			s.splitCopied(name, l.from)
-		}
-		if err != nil {
+		if err := s.takeCopy(ctx, l, name, others); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -159,6 +152,83 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 		}
 		return nil
 	})
+}
+
+// takeCopy asks for the rows of a table, takes them, and puts the copy into use.
+func (s *Store) takeCopy(ctx context.Context, l *loading, name string, others []kit.NodeName) error {
+	filled := make(chan error, 1)
+	go func() { filled <- s.fill(l, name) }() // before the first rows can come
+	err := s.askCopy(ctx, l, name, others)
+	if err == nil {
+		select {
+		case err = <-l.done:
+		case err = <-filled: // it could not go on
+			filled <- err
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err == nil {
+		select {
+		case l.chunks <- nil:
+		case err = <-filled:
+			filled <- err
+		}
+	}
+	if err != nil {
+		close(l.stop)
+	}
+	if ferr := <-filled; err == nil {
+		err = ferr
+	}
+	if err == nil {
+		err = s.endCopy(name, l)
+	}
+	if l.disc != nil {
+		l.disc.Abort()
+	}
+	return err
+}
+
+// askCopy makes the own copy a target of writes at the other nodes; the source sends its rows when all have heard.
+func (s *Store) askCopy(ctx context.Context, l *loading, name string, others []kit.NodeName) error {
+	arg := term.T(term.Atom(name), term.Atom(l.from))
+	for _, n := range others {
+		if _, err := s.call(ctx, n, "joining", arg); err != nil && n == l.from {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill puts rows where they belong until the end or until it is stopped.
+func (s *Store) fill(l *loading, name string) error {
+	if t := s.table(name); t != nil && t.own != RAM {
+		var err error
+		if l.disc, err = s.disk.Rebuild(name); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case rows := <-l.chunks:
+			if rows == nil {
+				return nil
+			}
+			for _, row := range rows {
+				if l.rows.disc == nil {
+					l.rows.put(row)
+				}
+				if l.disc != nil {
+					if err := l.disc.Put(row); err != nil {
+						return err
+					}
+				}
+			}
+		case <-l.stop:
+			return nil
+		}
+	}
 }
 
 // beginCopy makes the own copy a target of writes that are kept until the rows are here.
@@ -174,7 +244,8 @@ func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
 		return nil, nil, abort("no_exists", term.Atom(name))
 	}
 	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
-	l := &loading{from: from, buf: &buffer{}, rows: newData(t.Def), done: make(chan error, 1)}
+	l := &loading{from: from, buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
+		chunks: make(chan []term.Tuple, chunksAhead), stop: make(chan struct{})}
 	s.loads[name] = l
 	s.setTab(name, func(t *tab) {
 		t.buf = l.buf
@@ -192,24 +263,12 @@ func (s *Store) endCopy(name string, l *loading) error {
 	if t == nil || t.own == Unknown {
 		return nil
 	}
-	b := l.buf
-	b.mu.Lock()
-	if b.full {
-		b.mu.Unlock()
-		return &kit.Error{Op: "copy table", What: name, Kind: kit.Overloaded}
+	if l.disc != nil { // writers go on: what they write is kept in memory still
+		if err := l.disc.Commit(); err != nil {
+			return err
+		}
 	}
-	for i := range b.ops {
-		l.rows.apply(&b.ops[i])
-	}
-	var err error
-	if t.own != RAM {
-		err = s.disk.Replace(name, slices.Values(l.rows.all()))
-	}
-	if err == nil {
-		b.done, b.data, b.ops = true, l.rows, nil
-	}
-	b.mu.Unlock()
-	if err != nil {
+	if err := s.endBuffer(t, l); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -217,9 +276,7 @@ func (s *Store) endCopy(name string, l *loading) error {
 	if cur := s.tabs[name]; cur == nil || cur.own == Unknown {
 		return nil
 	}
-	for _, pos := range s.tabs[name].Index {
-		l.rows.addIndex(pos)
-	}
+	l.rows.index(s.tabs[name].Def)
 	s.setTab(name, func(t *tab) {
 		t.data, t.buf = l.rows, nil
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), func(n kit.NodeName) bool { return n == s.self })
@@ -227,6 +284,26 @@ func (s *Store) endCopy(name string, l *loading) error {
 	})
 	s.reroute(name)
 	s.publish()
+	return nil
+}
+
+// endBuffer does what came while the rows were on their way; what comes from now on the copy takes itself.
+func (s *Store) endBuffer(t *tab, l *loading) error {
+	b := l.buf
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.full {
+		return &kit.Error{Op: "copy table", What: t.Name, Kind: kit.Overloaded}
+	}
+	for i := range b.ops {
+		if t.own != RAM {
+			if err := s.logOp(t, l.rows, &b.ops[i]); err != nil {
+				return err
+			}
+		}
+		l.rows.apply(&b.ops[i])
+	}
+	b.done, b.data, b.ops = true, l.rows, nil
 	return nil
 }
 
@@ -338,14 +415,14 @@ func (s *Store) trySend(key flushKey, f *flush) {
 	}
 	delete(s.flushes, key)
 	t := s.tabs[key.tab]
-	s.go_(func(ctx context.Context) { s.sendRows(key, t) })
+	s.go_(func(ctx context.Context) { s.sendRows(ctx, key, t) })
 }
 
 // chunkBytes is how much of a table goes into one frame, about.
 const chunkBytes = 256 << 10
 
 // sendRows sends a table to a node that makes a copy.
-func (s *Store) sendRows(key flushKey, t *tab) {
+func (s *Store) sendRows(ctx context.Context, key flushKey, t *tab) {
 	end := func(ok bool) {
 		s.peers.Send(key.to, newFrame(fChunk).str(key.tab).num(map[bool]uint64{true: 1, false: 2}[ok]).num(0).b)
 	}
@@ -353,18 +430,21 @@ func (s *Store) sendRows(key flushKey, t *tab) {
 		end(false)
 		return
 	}
-	rows := t.data.all()
-	for len(rows) > 0 {
-		w := &writer{}
-		n := 0
-		for n < len(rows) && len(w.b) < chunkBytes {
-			w.term(rows[n])
-			n++
+	w, n := &writer{}, uint64(0)
+	send := func() {
+		if n > 0 {
+			s.peers.Send(key.to, append(newFrame(fChunk).str(key.tab).num(0).num(n).b, w.b...))
+			w, n = &writer{b: w.b[:0]}, 0
 		}
-		f := newFrame(fChunk).str(key.tab).num(0).num(uint64(n))
-		s.peers.Send(key.to, append(f.b, w.b...))
-		rows = rows[n:]
 	}
+	t.data.each(func(row term.Tuple) bool {
+		w.term(row)
+		if n++; len(w.b) >= chunkBytes {
+			send()
+		}
+		return ctx.Err() == nil
+	})
+	send()
 	end(true)
 }
 
@@ -373,9 +453,19 @@ func (s *Store) onChunk(from kit.NodeName, r *reader) {
 	name, what := r.str(), r.num()
 	rows := r.rows()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	l := s.loads[name]
 	if l == nil || l.from != from || l.ended {
+		s.mu.Unlock()
+		return
+	}
+	if r.err == nil && what != 1 && what != 2 {
+		s.mu.Unlock()
+		if len(rows) > 0 {
+			select {
+			case l.chunks <- rows:
+			case <-l.stop:
+			}
+		}
 		return
 	}
 	switch {
@@ -383,13 +473,10 @@ func (s *Store) onChunk(from kit.NodeName, r *reader) {
 		l.end(broken("copy table", "%s from %s: %v", name, from, r.err))
 	case what == 1:
 		l.end(nil)
-	case what == 2:
-		l.end(abort("no_exists", term.Atom(name)))
 	default:
-		for _, row := range rows {
-			l.rows.put(row)
-		}
+		l.end(abort("no_exists", term.Atom(name)))
 	}
+	s.mu.Unlock()
 }
 
 func (l *loading) end(err error) {

@@ -50,7 +50,7 @@ func (d *Disk) dump() error {
 	d.behind -= p.behind
 	for t, n := range p.tables {
 		t.waiting -= n
-		t.older = nil
+		t.older, t.partial = nil, false
 	}
 	gone := d.gone
 	d.gone = nil
@@ -370,8 +370,14 @@ func (d *Disk) findOnly(name string) (*table, error) {
 		return nil, err
 	}
 	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if !t.only {
+	only, partial := t.only, t.partial
+	d.mu.RUnlock()
+	if partial {
+		if err := d.Dump(); err != nil {
+			return nil, err
+		}
+	}
+	if !only {
 		return nil, &kit.Error{Op: "read from disc", Kind: kit.Invalid, What: "table " + name, Err: errors.New("it is no disc_only_copies table")}
 	}
 	return t, nil
@@ -470,9 +476,9 @@ func (d *Disk) Count(table string) (int, error) {
 		return 0, err
 	}
 	d.mu.RLock()
-	only := t.only
+	only, partial := t.only, t.partial
 	d.mu.RUnlock()
-	if only {
+	if only && !partial {
 		return d.countOnly(t)
 	}
 	_, h, err := d.current(table)
@@ -509,11 +515,7 @@ func (d *Disk) countOnly(t *table) (int, error) {
 				return false
 			}
 		}
-		changes := make([]Change, len(ps))
-		for i := range ps {
-			changes[i] = ps[i].Change
-		}
-		n += len(fold(t.typ, rows, changes)) - len(rows)
+		n += len(foldPending(t.typ, rows, ps)) - len(rows)
 		return true
 	})
 	if h != nil {

@@ -62,6 +62,7 @@ type table struct {
 	imaged  bool // its image must be there
 	gone    bool // dropped
 	waiting int  // changes in the log that are not in the image
+	partial bool // some of what waits is in the log only: a dump comes before reading
 	fresh   *overlay
 	older   *overlay // what a dump is about to bring into the image
 	handle  *handle
@@ -289,6 +290,13 @@ func (d *Disk) takeSchema(lsn LSN, c *Change) {
 			}
 			d.tables[c.Table] = t
 		}
+		if lsn >= t.created && t.only != c.Only {
+			t.only, t.partial = c.Only, c.Only && t.waiting > 0
+			t.fresh, t.older = nil, nil
+			if t.only {
+				t.fresh = &overlay{}
+			}
+		}
 	case Drop:
 		if t != nil && t.created < lsn {
 			t.gone = true
@@ -365,8 +373,8 @@ func (d *Disk) checkSchema(batch []Change) error {
 		t := d.tables[c.Table]
 		switch {
 		case c.Op == SetMeta || c.Op == DelMeta:
-		case c.Op == Create && t != nil && (t.typ != c.Type || t.only != c.Only) && !made[c.Table]:
-			return &kit.Error{Op: "create", Kind: kit.Exists, What: "table " + c.Table, Err: errors.New("with another type or storage")}
+		case c.Op == Create && t != nil && t.typ != c.Type && !made[c.Table]:
+			return &kit.Error{Op: "create", Kind: kit.Exists, What: "table " + c.Table, Err: errors.New("with another type")}
 		case c.Op == Create && touched[c.Table]:
 			return &kit.Error{Op: "create", Kind: kit.Invalid, What: "table " + c.Table, Err: errors.New("after changes of it in the same batch")}
 		case c.Op == Create || c.Op == Drop:
