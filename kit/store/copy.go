@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,17 +18,19 @@ import (
 // loading is a copy of a table on its way from another node. Its rows are put into memory and into a new image on the
 // disc as they come.
 type loading struct {
+	id     uint64
 	from   kit.NodeName
 	buf    *buffer
 	rows   *data
 	done   chan error // receives once
 	ended  bool
-	chunks chan []term.Tuple // nil is the end
+	chunks chan []term.Tuple // nil is the end; it has room for all that the source may send ahead
+	about  chan int          // about how many rows will come
 	stop   chan struct{}     // closed when nobody takes chunks any more
 	disc   *disk.Rebuild     // nil when the copy is not on the disc
 }
 
-// chunksAhead is how many chunks of a copy may wait: then whoever sends them has to.
+// chunksAhead is how many chunks of a copy may be on their way, or wait to be taken.
 const chunksAhead = 64
 
 // buffer keeps the operations that come for a copy while its rows are still on their way.
@@ -52,18 +53,6 @@ func (b *buffer) take(o *op) bool {
 		b.ops = append(b.ops, *o)
 	}
 	return true
-}
-
-// flushKey names a copy in the making; flush is what its source waits for: that everything which was sent to it before
-// the new copy became a target has arrived.
-type flushKey struct {
-	tab string
-	to  kit.NodeName
-}
-
-type flush struct {
-	begun bool // the source itself has been asked
-	heard map[kit.NodeName]bool
 }
 
 // maxLoaders is how many tables are copied at a time (no_table_loaders).
@@ -192,7 +181,7 @@ func (s *Store) takeCopy(ctx context.Context, l *loading, name string, others []
 
 // askCopy makes the own copy a target of writes at the other nodes; the source sends its rows when all have heard.
 func (s *Store) askCopy(ctx context.Context, l *loading, name string, others []kit.NodeName) error {
-	arg := term.T(term.Atom(name), term.Atom(l.from))
+	arg := term.T(term.Atom(name), term.Atom(l.from), term.Int(l.id))
 	for _, n := range others {
 		if _, err := s.call(ctx, n, "joining", arg); err != nil && n == l.from {
 			return err
@@ -215,6 +204,7 @@ func (s *Store) fill(l *loading, name string) error {
 			if rows == nil {
 				return nil
 			}
+			s.peers.Send(l.from, newFrame(fTaken).str(name).b)
 			for _, row := range rows {
 				if l.rows.disc == nil {
 					l.rows.put(row)
@@ -225,11 +215,16 @@ func (s *Store) fill(l *loading, name string) error {
 					}
 				}
 			}
+		case n := <-l.about:
+			l.rows.reserve(min(n, maxReserve))
 		case <-l.stop:
 			return nil
 		}
 	}
 }
+
+// maxReserve bounds the room that is made because another node says so.
+const maxReserve = 1 << 24
 
 // beginCopy makes the own copy a target of writes that are kept until the rows are here.
 func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
@@ -244,8 +239,9 @@ func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
 		return nil, nil, abort("no_exists", term.Atom(name))
 	}
 	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
-	l := &loading{from: from, buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
-		chunks: make(chan []term.Tuple, chunksAhead), stop: make(chan struct{})}
+	s.copies++
+	l := &loading{id: s.copies, from: from, about: make(chan int, 1), buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
+		chunks: make(chan []term.Tuple, chunksAhead+1), stop: make(chan struct{})}
 	s.loads[name] = l
 	s.setTab(name, func(t *tab) {
 		t.buf = l.buf
@@ -328,179 +324,46 @@ func (s *Store) unjoin(name string) {
 	}
 }
 
-func tabArg(arg term.Term) (string, kit.NodeName) {
-	if a, ok := arg.(term.Atom); ok {
-		return string(a), ""
-	}
-	t, _ := arg.(term.Tuple)
-	if len(t) != 2 {
-		return "", ""
-	}
-	name, _ := t[0].(term.Atom)
-	n, _ := t[1].(term.Atom)
-	return string(name), kit.NodeName(n)
-}
-
-// serveJoining makes another node's copy a target of writes, and tells the source that everything which went to it
-// alone has been sent.
-func serveJoining(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
-	name, source := tabArg(arg)
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	s.mu.Lock()
-	t := s.tabs[name]
-	if t == nil || s.phase != running {
-		s.mu.Unlock()
-		return nil, abort("no_exists", term.Atom(name))
-	}
-	s.setTab(name, func(t *tab) { t.joining = sorted(t.joining, []kit.NodeName{from}) })
-	s.publish()
-	s.mu.Unlock()
-	key := flushKey{name, from}
-	if source == s.self {
-		s.flushed(key, s.self)
-	} else {
-		s.cast(source, "flush", term.T(term.Atom(name), term.Atom(from)))
-	}
-	return nil, nil
-}
-
-func serveUnjoining(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
-	name, _ := tabArg(arg)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.setTab(name, func(t *tab) {
-		t.joining = slices.DeleteFunc(slices.Clone(t.joining), func(n kit.NodeName) bool { return n == from })
-	})
-	delete(s.flushes, flushKey{name, from})
-	s.publish()
-	return nil, nil
-}
-
-func serveFlush(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
-	name, to := tabArg(arg)
-	s.flushed(flushKey{name, to}, from)
-	return nil, nil
-}
-
-// flushed notes that a node has sent all it had before a new copy became a target. When all have, the rows go out.
-func (s *Store) flushed(key flushKey, from kit.NodeName) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != running {
-		return
-	}
-	f := s.flushes[key]
-	if f == nil {
-		if len(s.flushes) >= MaxTables {
-			return
-		}
-		f = &flush{heard: map[kit.NodeName]bool{}}
-		s.flushes[key] = f
-	}
-	f.heard[from] = true
-	f.begun = f.begun || from == s.self
-	s.trySend(key, f)
-}
-
-// trySend sends a table's rows when nothing is missing any more. Callers hold mu.
-func (s *Store) trySend(key flushKey, f *flush) {
-	if !f.begun {
-		return
-	}
-	for n := range s.nodes {
-		if n != key.to && !f.heard[n] {
-			return
-		}
-	}
-	delete(s.flushes, key)
-	t := s.tabs[key.tab]
-	s.go_(func(ctx context.Context) { s.sendRows(ctx, key, t) })
-}
-
-// chunkBytes is how much of a table goes into one frame, about.
-const chunkBytes = 256 << 10
-
-// sendRows sends a table to a node that makes a copy.
-func (s *Store) sendRows(ctx context.Context, key flushKey, t *tab) {
-	end := func(ok bool) {
-		s.peers.Send(key.to, newFrame(fChunk).str(key.tab).num(map[bool]uint64{true: 1, false: 2}[ok]).num(0).b)
-	}
-	if t == nil || t.data == nil {
-		end(false)
-		return
-	}
-	w, n := &writer{}, uint64(0)
-	send := func() {
-		if n > 0 {
-			s.peers.Send(key.to, append(newFrame(fChunk).str(key.tab).num(0).num(n).b, w.b...))
-			w, n = &writer{b: w.b[:0]}, 0
-		}
-	}
-	t.data.each(func(row term.Tuple) bool {
-		w.term(row)
-		if n++; len(w.b) >= chunkBytes {
-			send()
-		}
-		return ctx.Err() == nil
-	})
-	send()
-	end(true)
-}
-
 // onChunk takes rows of a copy that is being made here.
 func (s *Store) onChunk(from kit.NodeName, r *reader) {
-	name, what := r.str(), r.num()
-	rows := r.rows()
-	s.mu.Lock()
-	l := s.loads[name]
-	if l == nil || l.from != from || l.ended {
-		s.mu.Unlock()
-		return
+	name, id, what := r.str(), r.num(), r.num()
+	var rows []term.Tuple
+	n := 0
+	if what == chunkBegin {
+		n = int(min(r.num(), maxReserve))
+	} else {
+		rows = r.rows()
 	}
-	if r.err == nil && what != 1 && what != 2 {
-		s.mu.Unlock()
-		if len(rows) > 0 {
-			select {
-			case l.chunks <- rows:
-			case <-l.stop:
-			}
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.loads[name]
+	if l == nil || l.id != id || l.from != from || l.ended {
 		return
 	}
 	switch {
 	case r.err != nil:
 		l.end(broken("copy table", "%s from %s: %v", name, from, r.err))
-	case what == 1:
+	case what == chunkEnd:
 		l.end(nil)
-	default:
+	case what == chunkGone:
 		l.end(abort("no_exists", term.Atom(name)))
+	case what == chunkBegin:
+		select {
+		case l.about <- n:
+		default: // said twice
+		}
+	case len(rows) > 0:
+		select {
+		case l.chunks <- rows:
+		default:
+			l.end(broken("copy table", "%s from %s: more at once than was asked for", name, from))
+		}
 	}
-	s.mu.Unlock()
 }
 
 func (l *loading) end(err error) {
 	if !l.ended && l.done != nil {
 		l.ended = true
 		l.done <- err
-	}
-}
-
-// loadPeerDown ends copies from a node that has gone, and sends those that waited for it.
-func (s *Store) loadPeerDown(n kit.NodeName) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range sortedKeys(s.loads) {
-		if l := s.loads[name]; l.from == n {
-			l.end(abort("mnesia_down", node(n)))
-		}
-	}
-	keys := slices.SortedFunc(maps.Keys(s.flushes), func(a, b flushKey) int { return cmpStrings(a.tab+"/"+string(a.to), b.tab+"/"+string(b.to)) })
-	for _, k := range keys {
-		if k.to == n {
-			delete(s.flushes, k)
-			continue
-		}
-		s.trySend(k, s.flushes[k])
 	}
 }

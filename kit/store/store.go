@@ -81,6 +81,8 @@ type Store struct {
 	ends       sync.WaitGroup   // stops that the store itself has ordered
 	damaged    map[string]error // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
+	sends      map[flushKey]*sending
+	copies     uint64 // copies begun
 	debug      string
 	extra      []kit.NodeName
 	slow       int // slow requests being served
@@ -146,7 +148,7 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, debug: "none",
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
-		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
+		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{}, sends: map[flushKey]*sending{},
 		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
