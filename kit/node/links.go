@@ -100,11 +100,20 @@ func (l *links) Up() []kit.NodeName {
 // Send queues a frame for a peer's store. When the link is down it is lost, and PeerDown tells; a queue that is
 // full ends the link, since the stores rely on every frame of a session.
 func (l *links) Send(to kit.NodeName, frame []byte) {
+	l.send(to, frame, (*peer.Mesh).Send)
+}
+
+// SendLater is Send for a frame that nobody waits for.
+func (l *links) SendLater(to kit.NodeName, frame []byte) {
+	l.send(to, frame, (*peer.Mesh).SendLater)
+}
+
+func (l *links) send(to kit.NodeName, frame []byte, how func(*peer.Mesh, kit.NodeName, byte, []byte) error) {
 	m := l.mesh.Load()
 	if m == nil {
 		return
 	}
-	if err := m.Send(to, storeChannel, frame); kit.KindOf(err) == kit.Overloaded {
+	if err := how(m, to, storeChannel, frame); kit.KindOf(err) == kit.Overloaded {
 		l.node.logf("link to %s: %v", to, err)
 		l.reset(m, to)
 	}

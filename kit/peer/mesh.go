@@ -224,12 +224,27 @@ func (m *Mesh) Events() <-chan Event { return m.events }
 // Send queues a frame for a peer and never blocks; frames to one peer arrive in the order sent. It fails with
 // kit.Unavailable when the link is down, and as wire.Conn's Send does. A nil error is no promise of arrival.
 func (m *Mesh) Send(to kit.NodeName, channel byte, frame []byte) error {
+	return m.send(to, channel, frame, wire.Conn.Send)
+}
+
+// SendLater is Send for a frame that nobody waits for: where the network can, it goes with the next one, or by itself
+// within wire.LaterTime.
+func (m *Mesh) SendLater(to kit.NodeName, channel byte, frame []byte) error {
+	return m.send(to, channel, frame, func(c wire.Conn, frame []byte) error {
+		if l, ok := c.(wire.LaterConn); ok {
+			return l.SendLater(frame)
+		}
+		return c.Send(frame)
+	})
+}
+
+func (m *Mesh) send(to kit.NodeName, channel byte, frame []byte, how func(wire.Conn, []byte) error) error {
 	if channel < FirstChannel || channel > LastChannel || len(frame) >= wire.MaxFrame {
 		return &kit.Error{Op: "send to", Kind: kit.Invalid, What: string(to), Hint: "the channel is reserved, or the frame longer than 16 MiB"}
 	}
 	if l := m.find(to); l != nil {
 		if s := l.current.Load(); s != nil {
-			return s.conn.Send(prefixed(channel, frame))
+			return how(s.conn, prefixed(channel, frame))
 		}
 	}
 	m.cfg.Network.Rules().Missed(to)

@@ -82,7 +82,9 @@ func (s *Store) BackupCheckpoint(ctx context.Context, w io.Writer, name string, 
 	case err == nil:
 		return nil
 	case errors.As(err, &e):
-		return failed("EXIT", e.Reason)
+		exit := failed("EXIT", e.Reason)
+		exit.hint = e.hint
+		return exit
 	}
 	return err
 }
@@ -90,7 +92,7 @@ func (s *Store) BackupCheckpoint(ctx context.Context, w io.Writer, name string, 
 func (s *Store) backupTables(ctx context.Context, b *BackupWriter, name string, o BackupOptions) error {
 	cp := s.cp.named(name)
 	if cp == nil {
-		return &Error{Reason: reason("error", reason("error", reason("no_exists", term.Atom(name))))}
+		return s.gone(name)
 	}
 	tabs := cp.tabs
 	if len(o.Tables) > 0 {
@@ -133,12 +135,19 @@ func (s *Store) backupTable(ctx context.Context, b *BackupWriter, cp *checkpoint
 	} else {
 		return s.backupRemote(ctx, b, cp, tab)
 	}
+	if cp.over.Load() { // from then on changes are not kept, so that what was just read may have some of them
+		return s.gone(cp.name)
+	}
 	for _, e := range entries {
 		if err := b.Write(e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) gone(name string) error {
+	return s.noCheckpoint(name, &Error{Reason: reason("error", reason("error", reason("no_exists", term.Atom(name))))})
 }
 
 // changedSince gives the keys that an older checkpoint had to keep, with their rows at the checkpoint r.
@@ -233,6 +242,9 @@ func checkpointRead(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) 
 	var entries []Entry
 	if at == 0 {
 		entries = s.keptRows(cp, string(tab))
+	}
+	if cp.over.Load() {
+		return nil, failed("no_exists", name)
 	}
 	s.cp.mu.Lock()
 	defer s.cp.mu.Unlock()

@@ -24,28 +24,39 @@ type CheckpointOptions struct {
 
 // checkpoints are those that this node keeps a part of.
 type checkpoints struct {
-	live  atomic.Int32 // how many, and one for the split journal; 0 costs writers nothing more than looking
-	gate  sync.RWMutex // held shared while a transaction is applied, so that a checkpoint sees all of it or nothing
-	mu    sync.Mutex
-	all   map[string]*checkpoint
-	parts map[string]*staged // what is being restored or installed here, by its id
-	made  int
-	split *split.Journal // what was changed since a peer was lost
+	live     atomic.Int32 // how many, and one for the split journal; 0 costs writers nothing more than looking
+	gate     sync.RWMutex // held shared while another node's transaction is applied, so that a checkpoint sees all or nothing of it
+	mu       sync.Mutex
+	all      map[string]*checkpoint
+	parts    map[string]*staged // what is being restored or installed here, by its id
+	made     int
+	kept     atomic.Int64    // bytes that all checkpoints keep, about
+	most     int64           // MaxRetained, except in tests
+	expelled map[string]bool // checkpoints that were deactivated because they kept too much
+	split    *split.Journal  // what was changed since a peer was lost
+
+	freezer
+	frozen map[string]*freeze // the moments that are being made, by name
 }
 
 // checkpoint is one state of some tables; it is never changed but for its retainers.
 type checkpoint struct {
 	name    string
+	by      kit.NodeName // who made it
 	nodes   []kit.NodeName
 	tabs    []string                  // min, then max
 	writers map[string][]kit.NodeName // who keeps a table
 	keeps   map[string]*retainer      // tables kept here
 	defs    []*Def                    // the schema as it was, by name
 	reading map[string][]Entry        // what another node reads of a table at the moment
+	total   *atomic.Int64             // of all checkpoints of this node
+	bytes   atomic.Int64              // kept here, about
+	over    atomic.Bool               // it was deactivated: what is changed from now on is not kept
 }
 
 // retainer keeps the old rows of what was changed since the checkpoint.
 type retainer struct {
+	cp   *checkpoint
 	real bool // memory is the checkpoint's content; otherwise dump is
 	dump []term.Tuple
 	mu   sync.Mutex
@@ -71,13 +82,60 @@ func (s *Store) retain(d *data, o *op) {
 		}
 		r.keep(key, d.before(o, key))
 	})
+	s.limitRetained()
 }
+
+// MaxRetained is how many bytes of old rows a node keeps for all checkpoints together. When it is exceeded, the checkpoint
+// with the most of them is deactivated, and a system event mnesia_checkpoint_deactivated says why.
+const MaxRetained = 256 << 20
+
+// limitRetained deactivates the largest checkpoint when too much is kept.
+func (s *Store) limitRetained() {
+	c := &s.cp
+	if c.kept.Load() <= c.most {
+		return
+	}
+	c.mu.Lock()
+	var most *checkpoint
+	for _, name := range sortedKeys(c.all) {
+		if cp := c.all[name]; most == nil || cp.bytes.Load() > most.bytes.Load() {
+			most = cp
+		}
+	}
+	if most == nil || c.kept.Load() <= c.most {
+		c.mu.Unlock()
+		return
+	}
+	c.drop(most)
+	if c.expelled == nil || len(c.expelled) >= maxCheckpoints {
+		c.expelled = map[string]bool{}
+	}
+	c.expelled[most.name] = true
+	c.mu.Unlock()
+	s.hub.system(Event{Kind: "mnesia_checkpoint_deactivated", Value: term.T(term.Atom(most.name), reason("system_limit", term.Int(c.most)))})
+	for _, n := range most.nodes {
+		if n != s.self {
+			s.cast(n, "checkpoint_drop", term.T(term.Atom(most.name), node(most.by)))
+		}
+	}
+}
+
+// drop forgets a checkpoint. Callers hold mu.
+func (c *checkpoints) drop(cp *checkpoint) {
+	cp.over.Store(true)
+	c.kept.Add(-cp.bytes.Load())
+	delete(c.all, cp.name)
+	c.count()
+}
+
+const tooMuchKept = "its node had to keep more than 256 MiB of old rows for it; take backups more quickly after the checkpoint, or of fewer tables"
 
 // retainAll keeps all rows of a table, before its content is replaced.
 func (s *Store) retainAll(t *tab) {
 	if t != nil && t.data != nil && s.cp.live.Load() > 0 {
 		s.noteCleared(t.Name, t.data)
 		s.cp.each(t.Name, func(r *retainer) { r.keepAll(t.data) })
+		s.limitRetained()
 	}
 }
 
@@ -105,6 +163,14 @@ func (r *retainer) keep(key term.Term, rows []term.Tuple) {
 	if _, ok := r.old[k]; !ok {
 		r.old[k] = rows
 		r.keys = append(r.keys, key)
+		n := 64 + weight(key)
+		for _, row := range rows {
+			n += weights(row)
+		}
+		if !r.cp.over.Load() {
+			r.cp.bytes.Add(int64(n))
+			r.cp.total.Add(int64(n))
+		}
 	}
 }
 
@@ -168,6 +234,10 @@ func (c *checkpoints) reset(disc bool) {
 	if !disc {
 		_ = c.split.Clear() // there is no file that could fail
 	}
+	for _, cp := range c.all {
+		cp.over.Store(true)
+	}
+	c.kept.Store(0)
 	c.all, c.parts = nil, nil
 	c.count()
 }
@@ -223,8 +293,8 @@ func (o *CheckpointOptions) check() error {
 }
 
 // ActivateCheckpoint notes the state of tables as it is now. Writes go on; what they change is kept until the
-// checkpoint is deactivated. On each node a checkpoint has all of a transaction or nothing. It gives the name and the
-// nodes that keep it.
+// checkpoint is deactivated, or until a node would have to keep more than MaxRetained bytes for it. A checkpoint has all of
+// a transaction, on all nodes, or nothing. It gives the name and the nodes that keep it.
 func (s *Store) ActivateCheckpoint(ctx context.Context, o CheckpointOptions) (string, []kit.NodeName, error) {
 	v := s.view.Load()
 	if v == nil || !v.up {
@@ -253,13 +323,15 @@ func (s *Store) ActivateCheckpoint(ctx context.Context, o CheckpointOptions) (st
 		tabs = append(tabs, term.T(term.Atom(name), nodeList(ws), term.Bool(o.AllRAM || slices.Contains(o.RAMOverrides, name))))
 	}
 	nodes = sorted(nodes)
-	for i, n := range nodes {
-		if err := s.atNode(ctx, n, "checkpoint_make", term.T(term.Atom(o.Name), nodeList(nodes), tabs)); err != nil {
-			for _, done := range nodes[:i] {
-				_ = s.atNode(ctx, done, "checkpoint_drop", term.Atom(o.Name)) // it is an error already
-			}
-			return "", nil, err
+	err := s.atOnce(ctx, func(ctx context.Context, id string) error {
+		return s.askAll(ctx, nodes, "checkpoint_make", term.T(term.Atom(o.Name), nodeList(nodes), tabs, term.Atom(id)))
+	}, func() {
+		for _, n := range nodes {
+			s.castNode(n, "checkpoint_drop", term.T(term.Atom(o.Name), node(s.self)))
 		}
+	})
+	if err != nil {
+		return "", nil, err
 	}
 	return o.Name, nodes, nil
 }
@@ -281,18 +353,22 @@ func (s *Store) keepers(v *view, o CheckpointOptions, name string) ([]kit.NodeNa
 	return t.active[:1], nil
 }
 
-func checkpointMake(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) {
+func checkpointMake(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
 	a, ok := arg.(term.Tuple)
-	if !ok || len(a) != 3 {
+	if !ok || len(a) != 4 {
 		return nil, failed("badarg", arg)
 	}
 	name, ok1 := a[0].(term.Atom)
 	nodes, ok2 := a[1].(term.List)
 	tabs, ok3 := a[2].(term.List)
-	if !ok1 || !ok2 || !ok3 {
+	id, ok4 := a[3].(term.Atom)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return nil, failed("badarg", arg)
 	}
-	cp := &checkpoint{name: string(name), nodes: nodesOf(nodes), writers: map[string][]kit.NodeName{},
+	if err := s.awaitFrozen(string(id)); err != nil {
+		return nil, err
+	}
+	cp := &checkpoint{by: from, total: &s.cp.kept, name: string(name), nodes: nodesOf(nodes), writers: map[string][]kit.NodeName{},
 		keeps: map[string]*retainer{}, reading: map[string][]Entry{}}
 	s.cp.gate.Lock()
 	defer s.cp.gate.Unlock()
@@ -344,7 +420,7 @@ func (s *Store) keepTable(v *view, cp *checkpoint, e term.Term) error {
 	if t == nil || t.data == nil && t.Name != "schema" {
 		return prose(Failed, "Cannot prepare checkpoint (replica not available)", term.L(tab, term.Atom(cp.name)))
 	}
-	r := &retainer{real: t.own != RAM || p[2] == term.True || t.Name == "schema", old: map[any][]term.Tuple{}}
+	r := &retainer{cp: cp, real: t.own != RAM || p[2] == term.True || t.Name == "schema", old: map[any][]term.Tuple{}}
 	if !r.real && s.dumped(t.Name) {
 		err := s.disk.Load(t.Name, func(row term.Tuple) error {
 			r.dump = append(r.dump, row)
@@ -362,7 +438,7 @@ func (s *Store) keepTable(v *view, cp *checkpoint, e term.Term) error {
 func (s *Store) DeactivateCheckpoint(ctx context.Context, name string) error {
 	cp := s.cp.named(name)
 	if cp == nil {
-		return failed("no_exists", term.Atom(name))
+		return s.noCheckpoint(name, failed("no_exists", term.Atom(name)))
 	}
 	for _, n := range cp.nodes {
 		if n != s.self && s.joined(n) {
@@ -372,12 +448,29 @@ func (s *Store) DeactivateCheckpoint(ctx context.Context, name string) error {
 	return s.atNode(ctx, s.self, "checkpoint_drop", term.Atom(name))
 }
 
+// noCheckpoint adds the hint why a checkpoint is gone.
+func (s *Store) noCheckpoint(name string, e *Error) *Error {
+	s.cp.mu.Lock()
+	defer s.cp.mu.Unlock()
+	if s.cp.expelled[name] {
+		e.hint = tooMuchKept
+	}
+	return e
+}
+
 func checkpointDrop(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) {
 	name, _ := arg.(term.Atom)
 	s.cp.mu.Lock()
 	defer s.cp.mu.Unlock()
-	delete(s.cp.all, string(name))
-	s.cp.count()
+	if p, ok := arg.(term.Tuple); ok && len(p) == 2 { // only what that node has made: there may have been one before
+		name, _ = p[0].(term.Atom)
+		if cp := s.cp.all[string(name)]; cp == nil || term.Term(node(cp.by)) != p[1] {
+			return nil, nil
+		}
+	}
+	if cp := s.cp.all[string(name)]; cp != nil {
+		s.cp.drop(cp)
+	}
 	return nil, nil
 }
 

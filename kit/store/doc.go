@@ -28,8 +28,8 @@
 // # Backups
 //
 // Backup writes one state of all tables while others go on writing: a checkpoint keeps the old rows of what is changed
-// meanwhile. On each node a checkpoint has all of a transaction or nothing; a transaction that is being decided on several
-// nodes at that moment may be in the part of one and not of another, where a table is not kept on this node.
+// meanwhile. A checkpoint has all of a transaction, on all nodes, or nothing: all nodes hold their decisions for a moment.
+// A node keeps at most MaxRetained bytes of old rows.
 //
 //	err = s.Backup(ctx, file)
 //	tables, err := s.Restore(ctx, func() (io.ReadCloser, error) { return os.Open(name) }, store.RestoreOptions{})

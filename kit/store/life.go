@@ -152,6 +152,7 @@ func (s *Store) halt() {
 	cancel, tasks := s.cancel, s.tasks
 	s.mu.Unlock()
 	cancel()
+	s.cp.thawAll("")
 	txs := s.open.list()
 	s.giveUp()
 	for _, tx := range txs {
@@ -183,12 +184,7 @@ func (s *Store) giveUp() {
 	driven := sortedIDs(s.part.driven)
 	s.part.mu.Unlock()
 	for _, id := range driven {
-		s.part.mu.Lock()
-		if d := s.part.driven[id]; d != nil {
-			d.cancelled = true
-		}
-		s.part.mu.Unlock()
-		s.step(id, func(c *commit.Coordinator) commit.Step { return c.Cancel(reason("node_not_running", node(s.self))) })
+		s.giveUpOn(id, reason("node_not_running", node(s.self)))
 		for _, n := range s.peers.Up() {
 			s.step(id, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}

@@ -267,6 +267,9 @@ func (s *Store) onLocked(from kit.NodeName, r *reader) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.asked[rep.id]
+	if c == nil && rep.answer == lockRerun {
+		s.early(rep)
+	}
 	if c == nil || c.node != from {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
@@ -16,6 +17,7 @@ type mesh struct {
 	mu    sync.Mutex
 	nodes map[kit.NodeName]*meshNode
 	cuts  map[[2]kit.NodeName]bool
+	delay func() time.Duration                   // of each frame, in a bubble; may be nil
 	lost  map[[2]kit.NodeName]map[frameKind]bool // frames that vanish on a link that stays up
 	sent  int                                    // bytes
 }
@@ -143,6 +145,9 @@ func (n *meshNode) serve(peer kit.NodeName) {
 		n.inbox[peer] = c
 		n.wg.Go(func() {
 			for f := range c {
+				if n.m.delay != nil {
+					time.Sleep(n.m.delay())
+				}
 				f()
 			}
 		})

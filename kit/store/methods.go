@@ -29,22 +29,26 @@ func methods() map[string]method {
 		"running":       serveRunning,
 		"tx_label":      serveTxLabel,
 
-		"checkpoint_make": checkpointMake,
-		"checkpoint_drop": checkpointDrop,
-		"checkpoint_read": checkpointRead,
-		"stage":           stage,
-		"stage_drop":      stageDrop,
-		"fallback_begin":  fallbackBegin,
-		"fallback_part":   fallbackPart,
-		"fallback_end":    fallbackEnd,
-		"fallback_drop":   fallbackDrop,
+		"checkpoint_frozen": checkpointFrozen,
+		"checkpoint_thaw":   checkpointThaw,
+		"checkpoint_drop":   checkpointDrop,
+		"stage":             stage,
+		"stage_drop":        stageDrop,
+		"fallback_begin":    fallbackBegin,
+		"fallback_part":     fallbackPart,
+		"fallback_end":      fallbackEnd,
+		"fallback_drop":     fallbackDrop,
 	}
 }
 
-// slowMethods take long: each is served by a goroutine of its own, so that the frames behind it do not wait. They must
-// not wait for other nodes either.
+// slowMethods take long, or wait for other nodes: each is served by a goroutine of its own, so that the frames behind it
+// do not wait.
 func slowMethods() map[string]method {
 	return map[string]method{
+		"checkpoint_freeze": checkpointFreeze,
+		"checkpoint_make":   checkpointMake,
+		"checkpoint_read":   checkpointRead,
+
 		"diff_digests": serveDigests,
 		"diff_keys":    serveDiffKeys,
 		"diff_rows":    serveDiffRows,

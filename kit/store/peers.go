@@ -13,3 +13,10 @@ type Peers interface {
 	// link is down the frame is lost silently; PeerDown tells.
 	Send(to kit.NodeName, frame []byte)
 }
+
+// LaterSender is what Peers may be able to do besides: send a frame that nobody waits for together with the next one, a
+// moment later at most. The order of frames to a peer stays. Decisions go that way, since who has committed
+// usually begins its next transaction.
+type LaterSender interface {
+	SendLater(to kit.NodeName, frame []byte)
+}

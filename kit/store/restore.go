@@ -241,6 +241,7 @@ func (c *checkpoints) unstage(id string) {
 
 // unstageFrom forgets what a node that has gone began.
 func (c *checkpoints) unstageFrom(n kit.NodeName) {
+	c.thawAll(n)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, st := range c.parts {

@@ -116,7 +116,7 @@ func (s *Store) schemaRun(tx *Tx, f func(c *changes) error) error {
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(v.nodes), func(n kit.NodeName) bool { return n == s.self })
-	p := plan{id: s.commitID(), tx: tx.id, others: others, sync: true}
+	p := plan{ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: others, sync: true}
 	p.frame = func(kit.NodeName) []byte { return s.prepareFrame(&p, nil, c.ops) }
 	p.apply = func() error {
 		s.applySchema(c.ops)

@@ -43,6 +43,7 @@ const (
 type Store struct {
 	self  kit.NodeName
 	peers Peers
+	later func(to kit.NodeName, frame []byte) // LaterSender's, or Send
 	disk  *disk.Disk
 	files Files
 	cp    checkpoints
@@ -150,8 +151,13 @@ func Open(cfg Config) (*Store, error) {
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{}, sends: map[flushKey]*sending{},
 		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
+	s.later = cfg.Peers.Send
+	if l, ok := cfg.Peers.(LaterSender); ok {
+		s.later = l.SendLater
+	}
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
+	s.cp.most = MaxRetained
 	s.born = s.clock.next().Time
 	s.locks.init()
 	s.calls.init()

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,6 +44,8 @@ type driven struct {
 	// standing is the first refusal of a lock, cancelled says that this node gave up.
 	standing  *standing
 	cancelled bool
+	locks     uint64      // the number of the request for locks
+	early     []lockReply // of those who say that it may run again before they say that it stands aside
 }
 
 // voted is a commit that another node drives.
@@ -258,7 +261,7 @@ func (s *Store) commitOps(tx *Tx, ops []op) error {
 	if sh.local {
 		tx.touch(s.self)
 	}
-	p := plan{id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
+	p := plan{ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
 	if tx.deferred {
 		p.locks = s.locks.number()
 	}
@@ -276,6 +279,8 @@ func (s *Store) commitOps(tx *Tx, ops []op) error {
 
 // commitHere commits what has no copy but here.
 func (s *Store) commitHere(tx *Tx, ops []op, logged bool) error {
+	s.cp.begin() // where a checkpoint is being made, it waits
+	defer s.cp.end()
 	return s.finishLocal(ops, "transaction", tx.opts.Durable && logged)
 }
 
@@ -313,6 +318,7 @@ func opsFor(v *view, ops []op, n kit.NodeName, all bool) []op {
 
 // plan is one commit on several nodes.
 type plan struct {
+	ctx     context.Context // when it ends the commit is given up, if it is not decided
 	id      commitID
 	tx      lock.Tx
 	others  []kit.NodeName // the participants but this node
@@ -365,7 +371,7 @@ func (*standing) Error() string { return "a lock was refused" }
 
 // drive runs a commit from this node: prepare everywhere, and when all say yes apply here and tell them.
 func (s *Store) drive(pl *plan) error {
-	d := &driven{steps: make(chan commit.Step, 2*len(pl.others)+4)}
+	d := &driven{steps: make(chan commit.Step, 2*len(pl.others)+4), locks: pl.locks}
 	ties, frames := make([]tie, len(pl.others)), make([][]byte, len(pl.others))
 	for i, n := range pl.others {
 		if ties[i], frames[i] = s.tie(n), pl.frame(n); len(frames[i]) > maxFrame {
@@ -387,19 +393,43 @@ func (s *Store) drive(pl *plan) error {
 			s.step(pl.id, func(c *commit.Coordinator) commit.Step { return c.Down(n) })
 		}
 	}
-	var err error
-	for st := range d.steps {
-		if st.Decided {
-			err = s.decide(pl, d, st)
-		}
-		if st.Done || err != nil {
-			break
-		}
-	}
+	err := s.steer(pl, d)
 	p.mu.Lock()
 	delete(p.driven, pl.id)
 	p.mu.Unlock()
 	return err
+}
+
+// steer does what the coordinator wants until the commit is over.
+func (s *Store) steer(pl *plan, d *driven) error {
+	gone := pl.ctx.Done()
+	for {
+		select {
+		case st := <-d.steps:
+			var err error
+			if st.Decided {
+				err = s.decide(pl, d, st)
+			}
+			if st.Done || err != nil {
+				return err
+			}
+		case <-gone:
+			gone = nil
+			s.giveUpOn(pl.id, term.Atom("killed"))
+		}
+	}
+}
+
+// giveUpOn aborts a commit of this node, unless it is decided.
+func (s *Store) giveUpOn(id commitID, why term.Term) {
+	s.part.mu.Lock()
+	if d := s.part.driven[id]; d != nil {
+		if st, _ := d.c.State(); st == commit.Preparing {
+			d.cancelled = true
+		}
+	}
+	s.part.mu.Unlock()
+	s.step(id, func(c *commit.Coordinator) commit.Step { return c.Cancel(why) })
 }
 
 // tell hands a step to the goroutine that drives the commit.
@@ -424,6 +454,8 @@ func (s *Store) step(id commitID, event func(*commit.Coordinator) commit.Step) {
 
 // decide carries out a coordinator's decision: here first, so that a decision which was told is in this log.
 func (s *Store) decide(pl *plan, d *driven, st commit.Step) error {
+	s.cp.begin()
+	defer s.cp.end()
 	commits := st.State == commit.Committed
 	var err error
 	if commits {
@@ -436,8 +468,12 @@ func (s *Store) decide(pl *plan, d *driven, st commit.Step) error {
 	s.part.mu.Lock()
 	asked := s.part.record(pl.id, map[bool]commit.State{true: commit.Committed, false: commit.Aborted}[commits])
 	s.part.mu.Unlock()
+	send := s.later
+	if pl.sync {
+		send = s.peers.Send
+	}
 	for _, n := range st.To {
-		s.peers.Send(n, newFrame(fDecide).commit(pl.id).flag(commits).flag(pl.sync).b)
+		send(n, newFrame(fDecide).commit(pl.id).flag(commits).flag(pl.sync).b)
 	}
 	s.tellOutcome(pl.id, asked)
 	return err
@@ -472,8 +508,6 @@ func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Chan
 			changes = append(changes, change(&ops[i]))
 		}
 	}
-	s.cp.gate.RLock()
-	defer s.cp.gate.RUnlock()
 	if len(changes) > 0 {
 		s.noteSplit(v, ops...)
 		s.foresee(v, ops)

@@ -233,6 +233,7 @@ func (s *Store) doubts(event func(vt *voted) commit.Act) bool {
 			act = event(vt)
 			if act.Ended {
 				p.rule(id, act.State)
+				s.cp.spoil()
 			}
 			if vt.p.Alone() {
 				asked = p.askedBy[id]
@@ -353,6 +354,9 @@ func (s *Store) onOutcomeIs(from kit.NodeName, r *reader) {
 	}
 	p.mu.Unlock()
 	if vt != nil {
+		if act.Ended {
+			s.cp.spoil()
+		}
 		s.conclude(id, vt, act)
 		s.noteDoubts()
 	}

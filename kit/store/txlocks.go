@@ -136,7 +136,7 @@ func (tx *Tx) lockToWrite(tab string, key term.Term) error {
 	switch {
 	case err != nil:
 		return err
-	case rep.answer != lockGranted: // the copy here has gone
+	case rep.answer != lockGranted && rep.answer != lockRerun: // the copy here has gone
 		_, err := tx.lockWrite(tab, key, lock.Write)
 		return err
 	}

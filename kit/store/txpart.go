@@ -257,10 +257,28 @@ func (s *Store) stand(id commitID, n kit.NodeName, number uint64) {
 		return
 	}
 	d.standing = &standing{reply: lockReply{from: n, id: number, answer: lockRefused}, ch: ch}
+	for _, r := range d.early {
+		if r.from == n {
+			ch <- r
+			s.part.mu.Unlock()
+			return
+		}
+	}
 	s.part.mu.Unlock()
 	s.locks.mu.Lock()
 	defer s.locks.mu.Unlock()
 	s.locks.asked[number] = &lockCall{id: number, node: n, ch: ch}
+}
+
+// early keeps the news that a transaction may run again until its refusal comes: the two were sent by two goroutines.
+func (s *Store) early(r lockReply) {
+	s.part.mu.Lock()
+	defer s.part.mu.Unlock()
+	for _, d := range s.part.driven {
+		if d.locks != 0 && d.locks == r.id && len(d.early) < 16 {
+			d.early = append(d.early, r)
+		}
+	}
 }
 
 // onDecide takes the coordinator's decision.
@@ -308,8 +326,11 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 		done = []disk.Change{{Op: disk.DelMeta, Key: metaTx("prepared", id)}}
 	}
 	if act.State == commit.Committed {
+		s.cp.gate.RLock()
 		s.applySchema(vt.schema)
-		if err := s.finishLocal(vt.ops, "transaction", vt.durable && !vt.logged, done...); err != nil {
+		err := s.finishLocal(vt.ops, "transaction", vt.durable && !vt.logged, done...)
+		s.cp.gate.RUnlock()
+		if err != nil {
 			s.breakDown("cannot write a committed transaction: " + err.Error())
 		}
 	} else if vt.logged {

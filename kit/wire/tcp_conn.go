@@ -50,6 +50,8 @@ type tcpConn struct {
 	ending  bool // all that was sent before Close is in pending, or written
 	aborted bool // the socket is closed
 	last    time.Time
+	later   *time.Timer // wakes the goroutine for what SendLater left; nil before the first
+	armed   bool        // later runs
 
 	direct directWrite
 
@@ -112,6 +114,35 @@ func (c *tcpConn) Send(frame []byte) error {
 	c.out.push(frame, time.Now())
 	c.mu.Unlock()
 	c.kick()
+	return nil
+}
+
+func (c *tcpConn) SendLater(frame []byte) error {
+	c.mu.Lock()
+	if err := c.checkLocked(frame); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	if c.out.link.rule.Load() != nil || !c.out.empty() {
+		c.out.push(frame, time.Now())
+		c.mu.Unlock()
+		c.kick()
+		return nil
+	}
+	c.appendLocked(frame)
+	if time.Since(c.last) < busyGap { // there is a next one without waiting for it
+		c.flushAndUnlock()
+		return nil
+	}
+	if !c.writing && !c.armed { // a writer looks again
+		c.armed = true
+		if c.later == nil {
+			c.later = time.AfterFunc(LaterTime, c.kick)
+		} else {
+			c.later.Reset(LaterTime)
+		}
+	}
+	c.mu.Unlock()
 	return nil
 }
 
@@ -186,6 +217,10 @@ func (c *tcpConn) flushAndUnlock() {
 // takeLocked makes the caller the writer and gives it what to write.
 func (c *tcpConn) takeLocked() []byte {
 	c.writing = true
+	if c.armed {
+		c.armed = false
+		c.later.Stop()
+	}
 	buf := c.rest
 	if len(buf) > 0 {
 		c.rest = nil

@@ -59,6 +59,17 @@ type Conn interface {
 	Close() error
 }
 
+// LaterConn is a Conn that can hold a frame back for a moment, so that it goes with the next one in one system call and
+// the peer wakes up once for both.
+type LaterConn interface {
+	Conn
+	// SendLater is Send for a frame that nobody waits for. It keeps its place in the order, and leaves within LaterTime.
+	SendLater(frame []byte) error
+}
+
+// LaterTime is how long SendLater may hold a frame back: about a round trip between two processes of one machine.
+const LaterTime = 50 * time.Microsecond
+
 // Limits of every network. A frame from outside that breaks them closes its connection.
 const (
 	MaxFrame = 16 << 20 // bytes in one frame
