@@ -172,6 +172,7 @@ func (s *Store) takeCopy(ctx context.Context, l *loading, name string, others []
 	}
 	if err == nil {
 		err = s.endCopy(name, l)
+		s.splitCopied(name, l.from)
 	}
 	if l.disc != nil {
 		l.disc.Abort()
