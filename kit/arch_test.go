@@ -45,6 +45,7 @@ var may = map[string]string{
 	"kit/lab":            "kit/term kit/door kit/wire kit/world kit/cluster kit/sim kit/shell kit/history kit/grade kit/diagram kit/source",
 	"kit/lesson":         "kit/lab kit/diagram",
 	"kit/conformance":    "kit/term kit/door kit/wire kit/world kit/cluster kit/sim kit/node kit/mnesia",
+	"kit/soak":           "kit/term kit/door kit/wire kit/world kit/history kit/cluster kit/sim kit/node",
 	"labs":               "labs/... kit/lab",
 	"labs/*":             "kit/...",
 	"labs/*/starter":     "kit/node kit/store kit/term",

@@ -125,7 +125,7 @@ func (h *History) Accesses() []Access {
 }
 
 func (h *History) accessBook() *accessBook {
-	b := &accessBook{open: map[txKey]*openTx{}, gone: map[int]bool{}, ended: map[string]time.Duration{}}
+	b := &accessBook{open: map[txKey]*openTx{}, gone: map[int]bool{}, ended: map[string]time.Duration{}, unknown: map[string]bool{}}
 	for _, o := range h.Ops {
 		b.add(o)
 	}
@@ -153,6 +153,8 @@ type accessBook struct {
 	// tries are the accesses of tries that were restarted, try by try.
 	tries [][]int
 	ended map[string]time.Duration // when the answer to the end of an interactive transaction came
+	// unknown are the interactive transactions that were restarted and whose end was not told.
+	unknown map[string]bool
 }
 
 func (b *accessBook) add(o Op) {
@@ -198,6 +200,7 @@ func (b *accessBook) addInteractive(o Op) {
 	switch o.Outcome.Status {
 	case door.Restart: // everything is asked again, from the first
 		b.forget(tx, 0)
+		b.unknown[tx.name] = true
 		tx.lost = append(tx.lost, o.ID)
 		return
 	case door.Ended: // it ended instead of answering
@@ -252,6 +255,9 @@ func (b *accessBook) nest(tx *openTx, op term.Term) bool {
 func (b *accessBook) end(key txKey, tx *openTx, took Certainty) {
 	for _, i := range tx.at {
 		b.all[i].Took = took
+	}
+	if took != Maybe {
+		delete(b.unknown, tx.name)
 	}
 	delete(b.open, key)
 }

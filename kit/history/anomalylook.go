@@ -96,6 +96,7 @@ func (c *checker) lostFromRegister(k *keyHistory, i int, r read, once func(Anoma
 
 func (c *checker) lost(k *keyHistory, v string, i int, r read) {
 	w := k.writes[v]
+	k.unread = slices.DeleteFunc(k.unread, func(u string) bool { return u == v }) // it stands nowhere
 	story := []string{fmt.Sprintf("%s wrote %s to %s, and was told that it is committed.", c.intro(w.txn), v, k.name), fmt.Sprintf("%s: %s is not in it.", c.saw(i, r), v)}
 	if !k.register && len(r.seen) > 0 {
 		story = append(story, c.sayBase(k, w.txn, v)...)

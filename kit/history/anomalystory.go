@@ -47,7 +47,7 @@ func (c *checker) tellAs(kind AnomalyKind, cycle []step) {
 	}
 	slices.Sort(keys)
 	story = append(story, c.sayEnd(kind, cycle))
-	for _, t := range txns {
+	for _, t := range txns[:min(len(txns), maxShown)] {
 		story = append(story, "("+c.intro(t)+c.sayReads(t, keys)+")")
 	}
 	c.tell(kind, keys, txns, story...)
@@ -213,7 +213,7 @@ func (c *checker) state(key, version string) string {
 	return list(c.keys[key].order[:slices.Index(c.keys[key].order, version)+1])
 }
 
-// maxShown is how many elements of a list a sentence shows.
+// maxShown is how many elements of a list a sentence shows, and of how many transactions of a cycle the reads are told.
 const maxShown = 6
 
 func list(vs []string) string {

@@ -10,7 +10,8 @@ import (
 // TABLE/KEY. What stands in the third place of a record is its value: where every value that is written to a key is a list that
 // begins with what its transaction has just read there, the key is a list of appended elements, and else a register.
 //
-// A try that was restarted is a transaction of its own that did not happen. Operations other than reads and writes of one
+// A try that was restarted is a transaction of its own that did not happen; unless the end of the whole is not known: then
+// its node has died, and with it the knowledge of which try was the last. Operations other than reads and writes of one
 // record, such as selects and deletes, are left out; so are dirty
 // operations, which promise nothing, but for the dirty writes of the setup phase.
 func (h *History) Transactions() []Txn {
@@ -31,7 +32,9 @@ func (h *History) Transactions() []Txn {
 	for n, try := range b.tries {
 		for _, i := range try {
 			if a := b.all[i]; a.Tx != "" {
-				a.Took = No
+				if a.Took = No; b.unknown[a.Tx] {
+					a.Took = Maybe
+				}
 				m.add(a, a.Tx+" before restart "+itoa(n+1))
 			}
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 // disc as they come.
 type loading struct {
 	id     uint64
+	own    Storage
 	from   kit.NodeName
 	buf    *buffer
 	rows   *data
@@ -124,15 +126,15 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 		if _, err := tx.LockTable(name, LoadLock); err != nil {
 			return err
 		}
-		l, others, err := s.beginCopy(name)
+		l, err := s.beginCopy(name)
 		if err != nil || l == nil {
 			return err
 		}
-		if err := s.takeCopy(ctx, l, name, others); err != nil {
+		if err := s.takeCopy(ctx, l, name); err != nil {
 			return err
 		}
 		s.mu.Lock()
-		others = s.others()
+		others := s.others()
 		s.mu.Unlock()
 		for _, n := range others {
 			if _, err := s.call(ctx, n, "loaded", term.Atom(name)); ctx.Err() != nil {
@@ -144,19 +146,10 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 }
 
 // takeCopy asks for the rows of a table, takes them, and puts the copy into use.
-func (s *Store) takeCopy(ctx context.Context, l *loading, name string, others []kit.NodeName) error {
+func (s *Store) takeCopy(ctx context.Context, l *loading, name string) error {
 	filled := make(chan error, 1)
 	go func() { filled <- s.fill(l, name) }() // before the first rows can come
-	err := s.askCopy(ctx, l, name, others)
-	if err == nil {
-		select {
-		case err = <-l.done:
-		case err = <-filled: // it could not go on
-			filled <- err
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
+	err := s.awaitRows(ctx, name, l, filled)
 	if err == nil {
 		select {
 		case l.chunks <- nil:
@@ -180,20 +173,43 @@ func (s *Store) takeCopy(ctx context.Context, l *loading, name string, others []
 	return err
 }
 
-// askCopy makes the own copy a target of writes at the other nodes; the source sends its rows when all have heard.
-func (s *Store) askCopy(ctx context.Context, l *loading, name string, others []kit.NodeName) error {
+// awaitRows makes all nodes of the cluster send their writes to the new copy, too, also those that join meanwhile, and
+// waits until the rows are here.
+func (s *Store) awaitRows(ctx context.Context, name string, l *loading, filled chan error) error {
 	arg := term.T(term.Atom(name), term.Atom(l.from), term.Int(l.id))
-	for _, n := range others {
-		if _, err := s.call(ctx, n, "joining", arg); err != nil && n == l.from {
+	asked := map[kit.NodeName]uint64{} // in which stay in the cluster
+	for {
+		s.mu.Lock()
+		others, changed, since := s.others(), s.changed, maps.Clone(s.since)
+		s.mu.Unlock()
+		for _, n := range others {
+			if asked[n] == since[n] {
+				continue
+			}
+			_, err := s.call(ctx, n, "joining", arg)
+			switch {
+			case err == nil:
+				asked[n] = since[n]
+			case n == l.from:
+				return err
+			}
+		}
+		select {
+		case err := <-l.done:
 			return err
+		case err := <-filled: // it could not go on
+			filled <- err
+			return err
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 // fill puts rows where they belong until the end or until it is stopped.
 func (s *Store) fill(l *loading, name string) error {
-	if t := s.table(name); t != nil && t.own != RAM {
+	if l.own != RAM {
 		var err error
 		if l.disc, err = s.disk.Rebuild(name); err != nil {
 			return err
@@ -228,20 +244,20 @@ func (s *Store) fill(l *loading, name string) error {
 const maxReserve = 1 << 24
 
 // beginCopy makes the own copy a target of writes that are kept until the rows are here.
-func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
+func (s *Store) beginCopy(name string) (*loading, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tabs[name]
 	if t == nil || t.own == Unknown || t.data != nil {
-		return nil, nil, nil
+		return nil, nil
 	}
 	from := s.source(t)
 	if from == "" {
-		return nil, nil, abort("no_exists", term.Atom(name))
+		return nil, abort("no_exists", term.Atom(name))
 	}
 	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
 	s.copies++
-	l := &loading{id: s.copies, from: from, about: make(chan int, 1), buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
+	l := &loading{id: s.copies, own: t.own, from: from, about: make(chan int, 1), buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
 		chunks: make(chan []term.Tuple, chunksAhead+1), stop: make(chan struct{})}
 	s.loads[name] = l
 	s.setTab(name, func(t *tab) {
@@ -249,7 +265,7 @@ func (s *Store) beginCopy(name string) (*loading, []kit.NodeName, error) {
 		t.joining = sorted(t.joining, []kit.NodeName{s.self})
 	})
 	s.publish()
-	return l, s.others(), nil
+	return l, nil
 }
 
 // endCopy puts the copy into use.

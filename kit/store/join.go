@@ -272,6 +272,9 @@ func (s *Store) detectStarting(members []kit.NodeName) {
 func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged map[string]*Def) error {
 	active := map[kit.NodeName]term.List{}
 	arg := defList(merged)
+	s.mu.Lock()
+	s.preloaded = map[kit.NodeName][]string{}
+	s.mu.Unlock()
 	for _, n := range members {
 		v, err := s.call(ctx, n, "join", arg)
 		if ctx.Err() != nil {
@@ -300,7 +303,11 @@ func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged
 				s.addActive(string(name), n)
 			}
 		}
+		for _, name := range s.preloaded[n] {
+			s.addActive(name, n)
+		}
 	}
+	s.preloaded = nil
 	s.reroute("schema")
 	s.publish()
 	return nil

@@ -101,7 +101,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.extra = opts.ExtraNodes
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
-	s.damaged = map[string]error{}
+	s.damaged, s.chosen = map[string]error{}, false
 	s.loads, s.intents, s.flushes, s.sends = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}, map[flushKey]*sending{}
 	if len(defs) == 0 {
 		id := s.clock.next()

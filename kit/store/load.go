@@ -52,14 +52,18 @@ func (s *Store) initialLoads(ctx context.Context) []string {
 		}
 	}
 	s.mu.Unlock()
-	return s.intend(ctx, safe)
+	mine := s.intend(ctx, safe, false)
+	s.mu.Lock()
+	s.chosen = true
+	s.mu.Unlock()
+	return mine
 }
 
 // lateLoad loads tables from the own disc, except those that another node has loaded or is about to: these are copied
-// from there.
-func (s *Store) lateLoad(ctx context.Context, tabs []string) {
+// from there. Of orphans it takes only what falls to this node.
+func (s *Store) lateLoad(ctx context.Context, tabs []string, orphans bool) {
 	s.settle(ctx)
-	s.loadAll(s.intend(ctx, tabs))
+	s.loadAll(s.intend(ctx, tabs, orphans))
 	s.startLoads()
 }
 
@@ -70,8 +74,9 @@ func (s *Store) loadAll(tabs []string) {
 }
 
 // intend decides which of some tables this node loads from its disc, and lets others know when they ask. A global lock
-// keeps two nodes from deciding at the same time.
-func (s *Store) intend(ctx context.Context, tabs []string) []string {
+// keeps two nodes from deciding at the same time. Orphans are left alone while another node has not decided what it loads
+// at its start: it may know better, and will tell that it is up.
+func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []string {
 	if len(tabs) == 0 {
 		return nil
 	}
@@ -86,15 +91,24 @@ func (s *Store) intend(ctx context.Context, tabs []string) []string {
 			return err
 		}
 		theirs := map[string][]kit.NodeName{}
+		seen := map[kit.NodeName]bool{} // nodes that others, or this one, saw going down
 		for _, n := range v.nodes {
 			if n == s.self {
 				continue
 			}
 			r, err := s.call(ctx, n, "intents", term.List{})
-			if err != nil {
+			if err != nil && orphans {
+				return err
+			}
+			t, _ := r.(term.Tuple)
+			if err != nil || len(t) != 2 {
 				continue
 			}
-			l, _ := r.(term.List)
+			l, _ := t[0].(term.List)
+			downs, _ := t[1].(term.List)
+			for _, d := range nodesOf(downs) {
+				seen[d] = true
+			}
 			for _, t := range l {
 				if a, ok := t.(term.Atom); ok {
 					theirs[string(a)] = append(theirs[string(a)], n)
@@ -103,8 +117,10 @@ func (s *Store) intend(ctx context.Context, tabs []string) []string {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		maps.Copy(seen, s.startDowns)
 		for _, name := range tabs {
-			if t := s.tabs[name]; t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) {
+			t := s.tabs[name]
+			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen) == s.self) {
 				s.intents[name] = true
 				mine = append(mine, name)
 			}
@@ -118,6 +134,18 @@ func (s *Store) intend(ctx context.Context, tabs []string) []string {
 	defer s.mu.Unlock()
 	slices.SortFunc(mine, s.before)
 	return mine
+}
+
+// heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but of those that
+// nobody saw going down. Mnesia takes the smallest of all, and with it an old copy, when the others died at the same moment.
+func (t *tab) heir(seen map[kit.NodeName]bool) kit.NodeName {
+	disc := slices.Sorted(slices.Values(slices.Concat(t.Disc, t.DiscOnly)))
+	for _, n := range disc {
+		if !seen[n] {
+			return n
+		}
+	}
+	return disc[0]
 }
 
 // before orders tables for loading: greater load_order first. Callers hold mu.
@@ -161,15 +189,18 @@ func (s *Store) dumped(name string) bool {
 	return s.disk != nil && slices.ContainsFunc(s.disk.Tables(), func(t disk.Table) bool { return t.Name == name })
 }
 
-// serveIntents tells which tables this node has loaded or is about to load from its disc.
+// serveIntents tells which tables this node has loaded or is about to load from its disc, and whom it saw going down.
 func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.chosen {
+		return nil, failed("starting", node(s.self))
+	}
 	l := s.loadedHere()
 	for _, name := range sortedKeys(s.intents) {
 		l = append(l, term.Atom(name))
 	}
-	return l, nil
+	return term.T(l, nodeList(slices.Sorted(maps.Keys(s.startDowns)))), nil
 }
 
 // loadLocal makes the own copy from the disc, or empty when it has none there.
@@ -227,9 +258,12 @@ func (s *Store) fillLocal(t *tab, d *data) error {
 func serveLoaded(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
 	name, _ := tabArg(arg)
 	s.mu.Lock()
-	if s.nodes[from] {
+	switch {
+	case s.nodes[from]:
 		s.addActive(name, from)
 		s.publish()
+	case s.preloaded != nil && len(s.preloaded[from]) < MaxTables: // it has answered to the join that this node is making, and said less
+		s.preloaded[from] = append(s.preloaded[from], name)
 	}
 	s.mu.Unlock()
 	s.startLoads()
@@ -237,14 +271,14 @@ func serveLoaded(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) 
 }
 
 // adoptOrphans is orphan_tables: when a node has come up, tables whose disc copies are all on running nodes and which
-// none of them has loaded are loaded by the node with the smallest name, or by a master.
+// none of them has loaded are loaded by one of them (see heir), or by a master.
 func (s *Store) adoptOrphans(n kit.NodeName) {
 	s.mu.Lock()
 	if s.phase != running {
 		s.mu.Unlock()
 		return
 	}
-	var mine []string
+	var mine, heirs []string
 	masters := map[kit.NodeName]term.List{}
 	for _, name := range sortedKeys(s.tabs) {
 		t := s.tabs[name]
@@ -260,8 +294,8 @@ func (s *Store) adoptOrphans(n kit.NodeName) {
 				mine = append(mine, name)
 			}
 		case slices.ContainsFunc(disc, func(x kit.NodeName) bool { return !s.nodes[x] }):
-		case slices.Min(disc) == s.self && len(s.masters[name]) == 0:
-			mine = append(mine, name)
+		case len(s.masters[name]) == 0 && slices.Contains(disc, s.self):
+			heirs = append(heirs, name)
 		case slices.Min(disc) == s.self:
 			for _, m := range s.masters[name] {
 				masters[m] = append(masters[m], term.Atom(name))
@@ -275,7 +309,10 @@ func (s *Store) adoptOrphans(n kit.NodeName) {
 		delete(masters, s.self)
 	}
 	if len(mine) > 0 {
-		s.go_(func(ctx context.Context) { s.lateLoad(ctx, mine) })
+		s.go_(func(ctx context.Context) { s.lateLoad(ctx, mine, false) })
+	}
+	if len(heirs) > 0 {
+		s.go_(func(ctx context.Context) { s.lateLoad(ctx, heirs, true) })
 	}
 	s.mu.Unlock()
 	for _, m := range slices.Sorted(maps.Keys(masters)) {
@@ -295,7 +332,7 @@ func serveAdopt(s *Store, _ kit.NodeName, arg term.Term) (term.Term, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase == running {
-		s.go_(func(ctx context.Context) { s.lateLoad(ctx, tabs) })
+		s.go_(func(ctx context.Context) { s.lateLoad(ctx, tabs, false) })
 	}
 	return nil, nil
 }

@@ -14,6 +14,7 @@ type locks struct {
 	mu      sync.Mutex
 	table   *lock.Locks
 	waiting map[lockID]remoteWait // requests of other nodes that have no answer yet
+	going   map[*prepared]bool    // commits of other nodes that got the lock they waited for and are going on
 	asked   map[uint64]*lockCall  // requests of this node, here or elsewhere
 	next    uint64
 }
@@ -61,6 +62,7 @@ func (l *locks) init() {
 	l.table = lock.New()
 	l.waiting = map[lockID]remoteWait{}
 	l.asked = map[uint64]*lockCall{}
+	l.going = map[*prepared]bool{}
 }
 
 // wholeTable is how a lock on a table is listed.
@@ -199,7 +201,16 @@ func (l *locks) goOn(id lockID, w remoteWait, ans lockAnswer) outFrame {
 		l.waiting[id] = remoteWait{tx: w.tx}
 		return outFrame{to: pr.from, frame: standFrame(pr)}
 	}
+	l.going[pr] = true
 	return outFrame{prepared: pr} // it asks again, and has it
+}
+
+// stray ends the commits of a transaction, or of all of a node, that are going on though it has let go: what it locks
+// from now on belongs to another attempt.
+func (l *locks) stray(of func(*prepared) bool) {
+	for pr := range l.going {
+		pr.stray = pr.stray || of(pr)
+	}
 }
 
 func (c *lockCall) tell(r lockReply) {
@@ -283,16 +294,23 @@ func (s *Store) onLocked(from kit.NodeName, r *reader) {
 func (s *Store) release(tx lock.Tx) {
 	l := &s.locks
 	l.mu.Lock()
-	out := s.lockEvents(l.table.Release(tx))
-	if tx.Node != s.self && len(l.waiting) > 0 {
+	out := s.releaseLocked(tx)
+	l.mu.Unlock()
+	s.sendAll(out)
+}
+
+// releaseLocked is release for callers that hold locks.mu and send what it returns.
+func (s *Store) releaseLocked(tx lock.Tx) []outFrame {
+	l := &s.locks
+	if tx.Node != s.self {
 		for id, w := range l.waiting {
 			if w.tx == tx {
 				delete(l.waiting, id)
 			}
 		}
+		l.stray(func(pr *prepared) bool { return pr.tx == tx })
 	}
-	l.mu.Unlock()
-	s.sendAll(out)
+	return s.lockEvents(l.table.Release(tx))
 }
 
 // releaseThere tells another node that a transaction has let go of everything there.
@@ -316,6 +334,7 @@ func (s *Store) lockPeerDown(n kit.NodeName, keep map[lock.Tx]bool) {
 			delete(l.waiting, id)
 		}
 	}
+	l.stray(func(pr *prepared) bool { return pr.from == n })
 	var out []outFrame
 	for _, tx := range l.table.Transactions() {
 		if tx.Node == n && !keep[tx] {

@@ -64,7 +64,7 @@ func (s *Store) ForceLoadTable(ctx context.Context, name string) error {
 	if t.own != Unknown && t.data == nil {
 		s.setTab(name, func(t *tab) { t.forced = true })
 		s.publish()
-		s.go_(func(ctx context.Context) { s.lateLoad(ctx, []string{name}) })
+		s.go_(func(ctx context.Context) { s.lateLoad(ctx, []string{name}, false) })
 	}
 	s.mu.Unlock()
 	return s.WaitForTables(ctx, []string{name})

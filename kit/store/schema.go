@@ -116,13 +116,17 @@ func (s *Store) schemaRun(tx *Tx, f func(c *changes) error) error {
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(v.nodes), func(n kit.NodeName) bool { return n == s.self })
-	p := plan{ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: others, sync: true}
+	p := plan{view: v, ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: others, sync: true}
 	p.frame = func(kit.NodeName) []byte { return s.prepareFrame(&p, nil, c.ops) }
 	p.apply = func() error {
 		s.applySchema(c.ops)
 		return nil
 	}
-	return tx.driven(s.drive(&p), others)
+	err := s.drive(&p)
+	if errors.Is(err, errStale) {
+		return tx.again()
+	}
+	return tx.driven(err, others)
 }
 
 // lockTable takes a write lock on a table at its active copies, as get_tid_ts_and_lock(Tab, write).

@@ -75,12 +75,14 @@ type Store struct {
 	links      map[kit.NodeName]*link
 	downs      map[kit.NodeName]bool // those whose going down was seen and who have not joined since
 	startDowns map[kit.NodeName]bool // downs as they were when this start joined the others
+	chosen     bool                  // this start has decided what it loads from its own disc
 	masters    map[string][]kit.NodeName
 	changed    chan struct{} // closed and replaced on every change that somebody may wait for
 	loads      map[string]*loading
-	intents    map[string]bool  // tables this node is about to load from its disc
-	ends       sync.WaitGroup   // stops that the store itself has ordered
-	damaged    map[string]error // tables whose copy on disc could not be read
+	intents    map[string]bool           // tables this node is about to load from its disc
+	ends       sync.WaitGroup            // stops that the store itself has ordered
+	preloaded  map[kit.NodeName][]string // while this node joins: what others have loaded since they answered
+	damaged    map[string]error          // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
 	sends      map[flushKey]*sending
 	copies     uint64 // copies begun

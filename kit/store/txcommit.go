@@ -244,6 +244,15 @@ func (sh *share) covers(v *view, self kit.NodeName) bool {
 
 // commitOps distributes operations to the copies and commits them.
 func (s *Store) commitOps(tx *Tx, ops []op) error {
+	for range maxAttempts {
+		if err := s.commitOnce(tx, ops); !errors.Is(err, errStale) {
+			return err
+		}
+	}
+	return tx.again()
+}
+
+func (s *Store) commitOnce(tx *Tx, ops []op) error {
 	v := s.view.Load()
 	if v == nil || !v.up {
 		return abort("node_not_running", node(s.self))
@@ -261,7 +270,7 @@ func (s *Store) commitOps(tx *Tx, ops []op) error {
 	if sh.local {
 		tx.touch(s.self)
 	}
-	p := plan{ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
+	p := plan{view: v, ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
 	if tx.deferred {
 		p.locks = s.locks.number()
 	}
@@ -318,6 +327,7 @@ func opsFor(v *view, ops []op, n kit.NodeName, all bool) []op {
 
 // plan is one commit on several nodes.
 type plan struct {
+	view    *view           // what it was made from
 	ctx     context.Context // when it ends the commit is given up, if it is not decided
 	id      commitID
 	tx      lock.Tx
@@ -358,7 +368,8 @@ func (s *Store) prepareFrame(p *plan, ops []op, schema []schemaOp) []byte {
 // Why a commit ended without a decision that counts.
 var (
 	errBadCommit = errors.New("a participant went away before it voted")
-	errMoved     = errors.New("a copy came while the locks were taken")
+	errMoved     = errors.New("a copy came while the locks were taken, or a participant has told others that it will not vote")
+	errStale     = errors.New("a node came or went before the commit began")
 )
 
 // standing is the refusal of a participant where an older transaction holds a lock: the transaction stands aside there.
@@ -377,6 +388,9 @@ func (s *Store) drive(pl *plan) error {
 		if ties[i], frames[i] = s.tie(n), pl.frame(n); len(frames[i]) > maxFrame {
 			return tooLarge()
 		}
+	}
+	if s.view.Load() != pl.view {
+		return errStale
 	}
 	p := &s.part
 	p.mu.Lock()
@@ -489,6 +503,8 @@ func (s *Store) whyAborted(d *driven) error {
 		return d.standing
 	case head == "bad_commit":
 		return errBadCommit
+	case head == "decided":
+		return errMoved
 	case d.cancelled:
 		return unknownEnd(&Error{Class: Aborted, Reason: why})
 	}

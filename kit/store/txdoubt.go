@@ -190,6 +190,12 @@ func (s *Store) settle(ctx context.Context) {
 	if !s.askDoubts(up...) {
 		return
 	}
+	s.doubts(func(vt *voted) commit.Act {
+		if c := vt.p.Coordinator(); vt.found && !vt.p.Alone() && !slices.Contains(up, c) {
+			return vt.p.Down(c, up)
+		}
+		return commit.Act{}
+	})
 	_ = s.wait(ctx, func() bool { // when ctx ends, nothing is loaded either
 		s.part.mu.Lock()
 		defer s.part.mu.Unlock()
@@ -199,12 +205,6 @@ func (s *Store) settle(ctx context.Context) {
 			}
 		}
 		return true
-	})
-	s.doubts(func(vt *voted) commit.Act {
-		if c := vt.p.Coordinator(); vt.found && !vt.p.Alone() && !slices.Contains(up, c) {
-			return vt.p.Down(c, up)
-		}
-		return commit.Act{}
 	})
 }
 
@@ -292,7 +292,7 @@ func (s *Store) onOutcome(from kit.NodeName, r *reader) {
 		case vt == nil && p.driven[id] == nil:
 			st = s.unheard(id, logged)
 			p.record(id, st) // it cannot be prepared here any more
-		case vt != nil && vt.p.Alone():
+		case vt != nil && (vt.p.Alone() || vt.found):
 			st = commit.Preparing
 		default:
 			if len(p.askedBy[id]) < maxAskers {

@@ -27,6 +27,7 @@ type prepared struct {
 	schema  []schemaOp
 	body    []byte // as it came, for the log
 	granted int    // the operations whose record is locked
+	stray   bool   // the transaction has let go meanwhile; under locks.mu
 }
 
 // readPrepare reads what follows the kind of a prepare frame.
@@ -66,6 +67,11 @@ func (s *Store) lockPrepared(pr *prepared) {
 	id := lockID{pr.from, pr.lockID}
 	var out []outFrame
 	l.mu.Lock()
+	if pr.stray {
+		delete(l.going, pr)
+		l.mu.Unlock()
+		return
+	}
 	for ; pr.granted < len(pr.ops); pr.granted++ {
 		o := &pr.ops[pr.granted]
 		item := lock.Item{Table: o.tab, Key: o.keyTerm()}
@@ -80,6 +86,7 @@ func (s *Store) lockPrepared(pr *prepared) {
 			out = append(out, outFrame{to: pr.from, frame: standFrame(pr)})
 		}
 		l.waiting[id] = w
+		delete(l.going, pr)
 		l.mu.Unlock()
 		s.sendAll(out)
 		return
@@ -87,6 +94,9 @@ func (s *Store) lockPrepared(pr *prepared) {
 	l.mu.Unlock()
 	s.sendAll(out)
 	s.vote(pr)
+	l.mu.Lock()
+	delete(l.going, pr)
+	l.mu.Unlock()
 }
 
 // keyTerm is the key of the record that an operation changes; nil for a whole table.
@@ -156,8 +166,20 @@ func (s *Store) refuse(pr *prepared, why term.Term, logged bool) {
 	if logged {
 		s.unlog(pr.id)
 	}
-	s.release(pr.tx)
+	s.letGo(pr)
 	s.peers.Send(pr.from, newFrame(fVote).commit(pr.id).num(voteNo).term(why).b)
+}
+
+// letGo releases what a commit has locked, unless its transaction has let go itself.
+func (s *Store) letGo(pr *prepared) {
+	l := &s.locks
+	l.mu.Lock()
+	var out []outFrame
+	if !pr.stray {
+		out = s.releaseLocked(pr.tx)
+	}
+	l.mu.Unlock()
+	s.sendAll(out)
 }
 
 // withdraw takes back a yes that was not sent.
@@ -172,7 +194,7 @@ func (s *Store) withdraw(pr *prepared) {
 	if vt.logged {
 		s.unlog(pr.id)
 	}
-	s.release(pr.tx)
+	s.letGo(pr)
 }
 
 // unlog takes back that a transaction is prepared.
