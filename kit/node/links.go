@@ -108,6 +108,14 @@ func (l *links) SendLater(to kit.NodeName, frame []byte) {
 	l.send(to, frame, (*peer.Mesh).SendLater)
 }
 
+// Queued tells how many bytes wait to be sent to a node (store.Queuer).
+func (l *links) Queued(to kit.NodeName) int {
+	if m := l.mesh.Load(); m != nil {
+		return m.Queued(to)
+	}
+	return 0
+}
+
 func (l *links) send(to kit.NodeName, frame []byte, how func(*peer.Mesh, kit.NodeName, byte, []byte) error) {
 	m := l.mesh.Load()
 	if m == nil {

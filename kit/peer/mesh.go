@@ -238,6 +238,18 @@ func (m *Mesh) SendLater(to kit.NodeName, channel byte, frame []byte) error {
 	})
 }
 
+// Queued tells how many bytes wait to be sent to a peer; 0 when the link is down or its network does not know.
+func (m *Mesh) Queued(to kit.NodeName) int {
+	if l := m.find(to); l != nil {
+		if s := l.current.Load(); s != nil {
+			if q, ok := s.conn.(wire.QueuedConn); ok {
+				return q.Queued()
+			}
+		}
+	}
+	return 0
+}
+
 func (m *Mesh) send(to kit.NodeName, channel byte, frame []byte, how func(wire.Conn, []byte) error) error {
 	if channel < FirstChannel || channel > LastChannel || len(frame) >= wire.MaxFrame {
 		return &kit.Error{Op: "send to", Kind: kit.Invalid, What: string(to), Hint: "the channel is reserved, or the frame longer than 16 MiB"}

@@ -59,10 +59,11 @@ const EndOfTable = term.Atom("$end_of_table")
 
 // Limits of a store. What breaks them is refused with kit.Overloaded.
 const (
-	MaxTables    = 4096    // tables in a schema
-	MaxOpen      = 65536   // transactions open at once on a node
-	MaxWrites    = 1 << 20 // operations in one transaction
-	EventBacklog = 4096    // events waiting for one subscriber; later ones are dropped and counted
+	MaxTables    = 4096     // tables in a schema
+	MaxOpen      = 65536    // transactions open at once on a node
+	MaxWrites    = 1 << 20  // operations in one transaction
+	EventBacklog = 4096     // events waiting for one subscriber; later ones are dropped and counted
+	EventBytes   = 16 << 20 // and bytes of their rows
 )
 
 // SubscribeTo names what a subscription is for: Table empty means the system events, "activity" in What the

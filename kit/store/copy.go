@@ -33,7 +33,7 @@ type loading struct {
 }
 
 // chunksAhead is how many chunks of a copy may be on their way, or wait to be taken.
-const chunksAhead = 64
+const chunksAhead = 32
 
 // buffer keeps the operations that come for a copy while its rows are still on their way.
 type buffer struct {

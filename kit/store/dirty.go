@@ -139,6 +139,9 @@ func counted(o *op, old []term.Tuple) term.Tuple {
 // dirtyOp does an operation on all copies. It returns when the copy that this node reads has it, with sync when every
 // active copy has.
 func (s *Store) dirtyOp(ctx context.Context, o op, sync bool) (term.Term, error) {
+	if err := s.room(ctx, o.tab); err != nil {
+		return nil, err
+	}
 	s.gate.RLock()
 	v := s.view.Load()
 	var t *tab
@@ -247,7 +250,7 @@ func (s *Store) applyLogged(t *tab, o *op, by string) (result term.Term, err err
 		if _, err := s.disk.Append(change(&logged)); err != nil {
 			return nil, discError(err)
 		}
-		s.count.logged.Add(1)
+		s.logged()
 	}
 	if r := s.applyOne(t, o, by); r != nil {
 		result = r

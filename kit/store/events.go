@@ -28,6 +28,7 @@ type Subscription struct {
 	to     []SubscribeTo
 	wake   chan struct{}
 	queue  []Event
+	bytes  int // of the rows in queue, about
 	lost   int
 	closed bool
 }
@@ -131,7 +132,7 @@ func (sub *Subscription) Drain() (events []Event, lost int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	events, lost = sub.queue, sub.lost
-	sub.queue, sub.lost = nil, 0
+	sub.queue, sub.lost, sub.bytes = nil, 0, 0
 	return events, lost
 }
 
@@ -139,9 +140,15 @@ func (sub *Subscription) Drain() (events []Event, lost int) {
 func (sub *Subscription) Wake() <-chan struct{} { return sub.wake }
 
 func (sub *Subscription) push(e Event) {
-	if len(sub.queue) >= EventBacklog {
+	if len(sub.queue) >= EventBacklog || sub.bytes >= EventBytes {
 		sub.lost++
 		return
+	}
+	if e.What != nil {
+		sub.bytes += weight(e.What)
+	}
+	for _, r := range e.Old {
+		sub.bytes += weights(r)
 	}
 	sub.queue = append(sub.queue, e)
 	select {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/store/commit"
@@ -21,6 +22,11 @@ type StartOptions struct {
 	ExtraNodes []kit.NodeName
 	// IgnoreFallback leaves a fallback that is installed for a later start.
 	IgnoreFallback bool
+	// DumpWrites is after how many writes of the log it is dumped into the images (dump_log_write_threshold); 0 lets the
+	// store choose: 262144 changes or 64 MiB. DumpEvery is after how long (dump_log_time_threshold); 0 means
+	// DefaultDumpEvery.
+	DumpWrites int
+	DumpEvery  time.Duration
 }
 
 // Start starts the store: it reads its schema, joins the stores that run on the nodes of the schema, and begins to load
@@ -70,6 +76,7 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 	mine := s.initialLoads(life) // before the others hear of this node, so that they leave these tables to it
 	s.announce()
 	s.mu.Lock()
+	s.go_(s.regulate)
 	s.go_(func(context.Context) {
 		s.loadAll(mine)
 		s.startLoads()
@@ -99,6 +106,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks = &sync.WaitGroup{}
 	s.extra = opts.ExtraNodes
+	s.beginFlow(opts)
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
 	s.damaged, s.chosen = map[string]error{}, false

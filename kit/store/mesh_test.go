@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,9 @@ type mesh struct {
 	cuts  map[[2]kit.NodeName]bool
 	delay func() time.Duration                   // of each frame, in a bubble; may be nil
 	lost  map[[2]kit.NodeName]map[frameKind]bool // frames that vanish on a link that stays up
-	sent  int                                    // bytes
+	stall chan struct{}                          // while it is open, nodes take nothing from those with a smaller name
+	queue map[[2]kit.NodeName]*atomic.Int64
+	sent  int // bytes
 }
 
 // meshNode is one node: its disc outlives the store.
@@ -108,8 +111,37 @@ func (n *meshNode) Send(to kit.NodeName, frame []byte) {
 	}
 	if p := n.m.nodes[to]; p.up[n.name] {
 		s := p.store
+		if n.m.stall != nil && n.name < to {
+			q, stall := n.m.waits(n.name, to), n.m.stall
+			q.Add(int64(len(frame)))
+			p.inbox[n.name] <- func() {
+				<-stall
+				q.Add(-int64(len(frame)))
+				s.Receive(n.name, frame)
+			}
+			return
+		}
 		p.inbox[n.name] <- func() { s.Receive(n.name, frame) }
 	}
+}
+
+// waits counts the bytes on their way on a link that is stalled. Callers hold mu.
+func (m *mesh) waits(from, to kit.NodeName) *atomic.Int64 {
+	k := [2]kit.NodeName{from, to}
+	if m.queue == nil {
+		m.queue = map[[2]kit.NodeName]*atomic.Int64{}
+	}
+	if m.queue[k] == nil {
+		m.queue[k] = &atomic.Int64{}
+	}
+	return m.queue[k]
+}
+
+// Queued makes a node a Queuer.
+func (n *meshNode) Queued(to kit.NodeName) int {
+	n.m.mu.Lock()
+	defer n.m.mu.Unlock()
+	return int(n.m.waits(n.name, to).Load())
 }
 
 // boot starts a node's program, its store not started, and links it to all that it can reach.

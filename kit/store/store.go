@@ -52,6 +52,7 @@ type Store struct {
 	locks locks
 	calls calls
 	count counters
+	flow  flow
 	born  uint64 // the clock when the store was opened
 
 	methods map[string]method // what other stores may ask
@@ -157,6 +158,7 @@ func Open(cfg Config) (*Store, error) {
 	if l, ok := cfg.Peers.(LaterSender); ok {
 		s.later = l.SendLater
 	}
+	s.meter()
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
 	s.clock.node, s.files = s.self, cfg.Files
 	s.cp.most = MaxRetained
@@ -176,6 +178,7 @@ func Open(cfg Config) (*Store, error) {
 // Close stops the store.
 func (s *Store) Close() error {
 	err := s.Stop(context.Background())
+	s.flow.closed.Store(true)
 	s.ends.Wait()
 	return errors.Join(err, s.cp.split.Close())
 }

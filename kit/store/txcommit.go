@@ -258,6 +258,9 @@ func (s *Store) commitOnce(tx *Tx, ops []op) error {
 		return abort("node_not_running", node(s.self))
 	}
 	sh, err := s.shareOut(v, ops)
+	if err == nil {
+		err = s.roomForOps(tx.ctx(), ops)
+	}
 	if err != nil {
 		return err
 	}
@@ -534,7 +537,7 @@ func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Chan
 		if err != nil {
 			return discError(err)
 		}
-		s.count.logged.Add(1)
+		s.logged()
 	}
 	for i := range ops {
 		if t := v.tables[ops[i].tab]; t != nil {

@@ -78,6 +78,13 @@ func (c *memConn) SendPacket(frame []byte) error {
 	return c.queue(frame, func() { c.out.pushPacket(frame, time.Now()) })
 }
 
+// Queued counts the bytes that wait to be sent.
+func (c *memConn) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.bytes
+}
+
 func (c *memConn) queue(frame []byte, push func()) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

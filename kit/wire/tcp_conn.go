@@ -163,6 +163,13 @@ func (c *tcpConn) SendPacket(frame []byte) error {
 	return nil
 }
 
+// Queued counts the bytes that wait to be sent.
+func (c *tcpConn) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.bytes + c.flying + len(c.rest) + len(c.pending)
+}
+
 func (c *tcpConn) checkLocked(frame []byte) error {
 	if c.closed {
 		return closedErr(c.peer)

@@ -67,6 +67,12 @@ type LaterConn interface {
 	SendLater(frame []byte) error
 }
 
+// QueuedConn is a Conn that tells how many bytes wait to be sent. The simulated form leaves its queue to the host.
+type QueuedConn interface {
+	Conn
+	Queued() int
+}
+
 // LaterTime is how long SendLater may hold a frame back: about a round trip between two processes of one machine.
 const LaterTime = 50 * time.Microsecond
 

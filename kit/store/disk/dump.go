@@ -60,7 +60,6 @@ func (d *Disk) dump() error {
 			return err
 		}
 	}
-	d.setLimit()
 	return d.tidy()
 }
 
@@ -209,40 +208,6 @@ func (d *Disk) bringPart(t *table, p *part, upto LSN) error {
 	t.imaged = true
 	d.mu.Unlock()
 	return nil
-}
-
-// leastLog is how many bytes of log are kept before a dump begins by itself. With large tables it is more: bringing
-// changes into an image costs about as much as writing all of it anew when they touch most of its pages.
-const leastLog = 64 << 20
-
-// setLimit sets when the next dump begins by itself.
-func (d *Disk) setLimit() {
-	var bytes int64
-	d.mu.RLock()
-	for _, t := range d.tables {
-		bytes += d.images.size(t.identity)
-	}
-	d.mu.RUnlock()
-	d.limit.Store(max(leastLog, bytes/2))
-}
-
-// dumpLater begins a dump that nobody waits for, unless one is under way. One that fails is tried again when the log has
-// grown further; until then the log has all.
-func (d *Disk) dumpLater() {
-	if !d.dumped.CompareAndSwap(false, true) {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed.Load() {
-		return
-	}
-	d.tasks.Go(func() {
-		defer d.dumped.Store(false)
-		if err := d.Dump(); err != nil {
-			d.limit.Store(d.wal.grown.Load() + leastLog)
-		}
-	})
 }
 
 // handle is an open image. Several may read it at once; it is closed when the last lets go, unless it is kept.

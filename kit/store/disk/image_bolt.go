@@ -354,14 +354,6 @@ func (b *boltBuilder) abort() {
 	b.tmp = ""
 }
 
-func (p boltImager) size(t identity) int64 {
-	info, err := os.Stat(filepath.Join(p.path, t.file()+p.suffix()))
-	if err != nil {
-		return 0
-	}
-	return info.Size()
-}
-
 // Dir is a folder of the real file system; images are bbolt files in it. It does not exist under wasip1.
 func Dir(path string) Options {
 	return Options{open: func() (FS, imager, error) {

@@ -41,10 +41,6 @@ type Disk struct {
 	base   LSN         // the first batch of that segment
 	start  LSN         // the first batch of segment seq
 
-	limit  atomic.Int64   // bytes of log at which a dump begins by itself
-	tasks  sync.WaitGroup // that dump
-	dumped atomic.Bool    // it has been begun and is not at its end
-
 	opening sync.Mutex // guards table.handle
 
 	mu     sync.RWMutex
@@ -124,7 +120,6 @@ func (d *Disk) recover() error {
 		return err
 	}
 	d.begun.Store(true)
-	d.setLimit()
 	if d.behind > 0 && d.behind <= openDump {
 		return d.Dump()
 	}
@@ -213,7 +208,6 @@ func (d *Disk) reopen(seq uint64) error {
 		return ioError("open disc", name, err)
 	}
 	d.wal.file, d.wal.name = f, name
-	d.wal.grown.Store(d.wal.size)
 	return nil
 }
 
@@ -325,11 +319,7 @@ func (d *Disk) Append(batch ...Change) (LSN, error) {
 	if err := d.begin(); err != nil {
 		return 0, err
 	}
-	lsn, err := d.wal.append(batch)
-	if err == nil && d.wal.grown.Load() > d.limit.Load() {
-		d.dumpLater()
-	}
-	return lsn, err
+	return d.wal.append(batch)
 }
 
 // check refuses a batch that could not be replayed.
@@ -411,7 +401,6 @@ func (d *Disk) begin() error {
 		return err
 	}
 	d.wal.file, d.wal.name, d.wal.size = f, segmentName(1), int64(segmentHeader)
-	d.setLimit()
 	d.begun.Store(true)
 	return nil
 }
@@ -496,12 +485,6 @@ func (d *Disk) Pending() (changes int, bytes int64) {
 
 // Close syncs, closes and unlocks. It is safe twice.
 func (d *Disk) Close() error {
-	err := d.close()
-	d.tasks.Wait()
-	return err
-}
-
-func (d *Disk) close() error {
 	d.work.Lock()
 	defer d.work.Unlock()
 	if d.closed.Swap(true) {
