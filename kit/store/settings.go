@@ -94,8 +94,8 @@ func (s *Store) Set(name string, value term.Term) error {
 	return nil
 }
 
-// fill takes the options of a start that are not given from what was set before, and keeps those that are. Callers hold mu.
-func (s *Store) fill(opts *StartOptions) {
+// complete takes the options of a start that are not given from what was set before, and keeps those that are. Callers hold mu.
+func (s *Store) complete(opts *StartOptions) {
 	if opts.ExtraNodes == nil {
 		opts.ExtraNodes = s.extra
 	}

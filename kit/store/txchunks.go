@@ -17,8 +17,8 @@ func (tx *Tx) SelectChunks(table string, spec term.Term, n int, lk ...Lock) ([][
 		return nil, abort("badarg", term.L(term.Atom(table), spec, term.Int(n)))
 	}
 	found, err := tx.Select(table, spec, lk...)
-	if err != nil {
-		return nil, err
+	if err != nil || !tx.IsTransaction() {
+		return slices.Collect(slices.Chunk(found, n)), err
 	}
 	if _, err := tx.enter(); err != nil {
 		return nil, err
