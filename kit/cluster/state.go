@@ -63,6 +63,7 @@ func (f files) node(n kit.NodeName) string    { return filepath.Join(f.dir(), "n
 func (f files) process(n kit.NodeName) string { return filepath.Join(f.node(n), "process.json") }
 func (f files) config(n kit.NodeName) string  { return filepath.Join(f.node(n), "node.json") }
 func (f files) disc(n kit.NodeName) string    { return filepath.Join(f.node(n), "disc") }
+func (f files) backups(n kit.NodeName) string { return filepath.Join(f.node(n), "backups") }
 func (f files) ended(n kit.NodeName) string   { return filepath.Join(f.node(n), "ended") }
 func (f files) log(n kit.NodeName) string     { return filepath.Join(f.node(n), "log") }
 
