@@ -32,9 +32,9 @@ type run struct {
 	nodes    map[kit.NodeName]*nodeState
 	durable  map[string]bool // transactions acknowledged as durable, as history.Transactions names them
 	windows  []window
-	isolated bool // one node is cut off, or not repaired
-	broken   []string // what did not come back
-	hangs    []string // requests that were not answered
+	isolated bool                      // one node is cut off, or not repaired
+	broken   []string                  // what did not come back
+	hangs    []string                  // requests that were not answered
 	islands  map[kit.NodeName][]copyOf // what each node had before the operator stepped in
 	told     map[kit.NodeName]bool     // nodes that have reported inconsistent_database in this round
 }
