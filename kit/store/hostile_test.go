@@ -58,7 +58,8 @@ func FuzzHostileBackup(f *testing.F) {
 		op := []store.RestoreOp{store.ClearTables, store.KeepTables, store.RecreateTables, store.SkipTables}[how%4]
 		_, err = s.Restore(ctx, from(file), store.RestoreOptions{Default: op})
 		if err == nil {
-			if err := s.Backup(ctx, io.Discard); err != nil {
+			var refused *store.Error // a table may have been restored whose copies are on nodes that are not there
+			if err := s.Backup(ctx, io.Discard); err != nil && !errors.As(err, &refused) {
 				t.Fatalf("a backup of what was restored: %v", err)
 			}
 		}
