@@ -28,8 +28,8 @@ type storeBench struct {
 	storages []string
 	works    []string
 	clients  []int
-	records  int    // in the largest table of a workload that can be of any size; 0: its own number
-	only     string // part of a row's name
+	records  int      // in the largest table of a workload that can be of any size; 0: its own number
+	only     []string // parts of rows' names
 	runs     int
 	length   time.Duration // of a sample
 	profiles string        // folder for CPU profiles of node a; "" for none
@@ -44,7 +44,7 @@ type storeRow struct {
 	bulk    bool // see storeWork.bulk
 }
 
-var storeWorks = []string{"meter", "tpcb", "tpcb_replica", "tpcb_sticky_replica", "tpcb_conflict", "tpcb_dist", "hlr", "micro", "bulk"}
+var storeWorks = []string{"meter", "tpcb", "tpcb_replica", "tpcb_sticky_replica", "tpcb_conflict", "tpcb_dist", "hlr", "micro", "bulk", "recovery"}
 
 func newBenchStoreCmd() *cobra.Command {
 	var asJSON bool
@@ -79,7 +79,7 @@ func newBenchStoreCmd() *cobra.Command {
 	f.StringSliceVar(&b.works, "work", storeWorks, "workloads")
 	f.IntSliceVar(&b.clients, "clients", []int{1, 8, 64}, "clients at once, where the workload does not say")
 	f.IntVar(&b.records, "records", 0, "records in the largest table of micro, tpcb and hlr; 0 for what the workload says")
-	f.StringVar(&b.only, "only", "", "only rows whose name has this in it")
+	f.StringArrayVar(&b.only, "only", nil, "only rows whose name has this in it; may be given several times")
 	f.DurationVar(&b.length, "time", time.Second, "length of a sample")
 	f.StringVar(&b.profiles, "profile", "", "folder that gets a CPU profile of the first node for each row")
 	return cmd
@@ -172,6 +172,10 @@ func (b *storeBench) rows(work string, nodes int, disc bool) []storeRow {
 		if nodes > 1 {
 			rows = append(rows, storeRow{op: "copy 1M rows to a new node", bulk: true})
 		}
+	case "recovery":
+		if nodes > 2 {
+			rows = append(rows, storeRow{op: "100k rows through master nodes", bulk: true})
+		}
 	default:
 		rows = append(rows, storeRow{op: "drive", clients: 1, on: 1})
 	}
@@ -193,6 +197,11 @@ func (b *storeBench) name(work, storage string, nodes int, r storeRow) string {
 		name += " on each"
 	}
 	return name
+}
+
+// wanted reports whether a row is one of those asked for.
+func (b *storeBench) wanted(name string) bool {
+	return len(b.only) == 0 || slices.ContainsFunc(b.only, func(part string) bool { return strings.Contains(name, part) })
 }
 
 func (b *storeBench) run(cmd *cobra.Command) ([]figure, error) {
@@ -229,7 +238,7 @@ func (b *storeBench) cluster(cmd *cobra.Command, nodes int, storage string) (fig
 	for _, work := range b.works {
 		var rows []storeRow
 		for _, r := range b.rows(work, nodes, storage == "disc") {
-			if strings.Contains(b.name(work, storage, nodes, r), b.only) {
+			if b.wanted(b.name(work, storage, nodes, r)) {
 				rows = append(rows, r)
 			}
 		}
@@ -238,8 +247,11 @@ func (b *storeBench) cluster(cmd *cobra.Command, nodes int, storage string) (fig
 		}
 		w := &storeWork{c: c, bench: b, work: work, storage: storage, nodes: c.Nodes()}
 		measure := w.measure
-		if work == "bulk" {
+		switch work {
+		case "bulk":
 			measure = w.bulk
+		case "recovery":
+			measure = w.recovery
 		}
 		more, err := measure(cmd, rows)
 		if err != nil {
@@ -278,7 +290,9 @@ func (w *storeWork) prepare(ctx context.Context, copies []kit.NodeName) error {
 			return fmt.Errorf("prepare %s: %w", n, err)
 		}
 	}
-	return nil
+	// the table was filled with dirty writes: no transaction may come before one of them at another copy
+	_, err := w.ask(ctx, w.nodes[0], benchwork.VerbSettle)
+	return err
 }
 
 func (w *storeWork) measure(cmd *cobra.Command, rows []storeRow) ([]figure, error) {

@@ -135,6 +135,8 @@ func load(name string, nodes, records int, self kit.NodeName) (workload, error) 
 		return newHLR(or(hlrSubscribers)), nil
 	case "bulk":
 		return &bulk{}, nil
+	case "recovery":
+		return &recovery{}, nil
 	}
 	if c, ok := tpcbConfigs(nodes)[name]; ok {
 		c.self = self

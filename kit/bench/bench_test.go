@@ -177,7 +177,7 @@ func TestUnknownNamesAreRefused(t *testing.T) {
 	if _, err := load("nothing", 1, 0, "a"); err == nil || !strings.Contains(err.Error(), "nothing") {
 		t.Errorf("unknown workload: %v", err)
 	}
-	for _, w := range []workload{&micro{}, newHLR(1), &meter{}, &bulk{}, &tpcb{}} {
+	for _, w := range []workload{&micro{}, newHLR(1), &meter{}, &bulk{}, &recovery{}, &tpcb{}} {
 		if _, _, err := w.client(nil, "nothing", 0); err == nil {
 			t.Errorf("%T has an operation that is not there", w)
 		}

@@ -32,6 +32,7 @@ const (
 	fCast                           // a message of the control plane, as a term
 	fSettled                        // a participant needs no decisions but those named
 	fRuled                          // what was decided about a transaction while its coordinator was away
+	fTaken                          // a copy has taken a chunk
 )
 
 // maxItems bounds every count in a frame, far above what a frame of the wire's size can hold.
@@ -192,6 +193,9 @@ type op struct {
 	row  term.Tuple
 	key  term.Term
 	incr term.Term
+
+	old      []term.Tuple // the rows of the key before, when foreseen; see Store.foresee
+	foreseen bool
 }
 
 func (w *writer) ops(ops []op) *writer {

@@ -110,7 +110,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
 	s.damaged, s.chosen = map[string]error{}, false
-	s.loads, s.intents, s.flushes = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}
+	s.loads, s.intents, s.flushes, s.sends = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}, map[flushKey]*sending{}
 	if len(defs) == 0 {
 		id := s.clock.next()
 		defs["schema"] = schemaDef(Cookie{id.Time, id.Node}, []kit.NodeName{s.self}, nil)

@@ -211,9 +211,9 @@ func (s *Store) loadLocal(name string) {
 	if t == nil || t.own == Unknown || t.data != nil {
 		return
 	}
-	d := newData(t.Def)
+	d := s.newCopy(t.Def, t.own)
 	if t.own != RAM || s.dumped(name) {
-		err := s.disk.Replay(name, d.reserve, d.replay)
+		err := s.fillLocal(t, d)
 		if err != nil && kit.KindOf(err) != kit.NotFound {
 			s.mu.Lock()
 			s.damaged[name] = err // it stays among the intents, so that nobody takes an older copy for the newest
@@ -228,9 +228,7 @@ func (s *Store) loadLocal(name string) {
 		s.mu.Unlock()
 		return
 	}
-	for _, pos := range s.tabs[name].Index {
-		d.addIndex(pos)
-	}
+	d.index(s.tabs[name].Def)
 	s.setTab(name, func(t *tab) {
 		t.data = d
 		t.active = sorted(t.active, []kit.NodeName{s.self})
@@ -242,6 +240,18 @@ func (s *Store) loadLocal(name string) {
 	for _, n := range others {
 		s.cast(n, "loaded", term.Atom(name))
 	}
+}
+
+// fillLocal takes the rows of a table from the disc, or sees that they can be read there.
+func (s *Store) fillLocal(t *tab, d *data) error {
+	if d.disc == nil {
+		return s.disk.Replay(t.Name, d.reserve, d.replay)
+	}
+	_, err := s.disk.Count(t.Name)
+	if kit.KindOf(err) == kit.NotFound {
+		_, err = s.disk.Append(makeOnDisc(t.Def, t.own))
+	}
+	return err
 }
 
 // serveLoaded takes the news that another node has a loaded copy.

@@ -246,7 +246,7 @@ func (s *Store) onLock(from kit.NodeName, r *reader) {
 	if r.flag() {
 		req.Item.Key = r.term()
 	}
-	if r.err != nil || req.Tx.Node != from || req.Kind > lock.Write {
+	if r.err != nil || req.Tx.Node != from || req.Kind > lock.Write || rows && req.Item.Key == nil {
 		return
 	}
 	s.clock.see(req.Tx)

@@ -275,6 +275,7 @@ func (s *Store) restoreHere(o schemaOp) []Event {
 		s.logHere(t, disk.Change{Op: disk.Clear, Table: o.tab})
 	}
 	if t.data != nil {
+		s.foresee(s.view.Load(), ops)
 		for part := range slices.Chunk(ops, 1024) {
 			cs := make([]disk.Change, len(part))
 			for i := range part {

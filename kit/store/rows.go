@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/tidwall/btree"
@@ -162,7 +163,7 @@ func exactLess(a, b term.Term) bool {
 	if c := term.Compare(a, b); c != 0 || term.Equal(a, b) {
 		return c < 0
 	}
-	return term.Compare(term.Bin(term.Append(nil, a)), term.Bin(term.Append(nil, b))) < 0
+	return bytes.Compare(term.AppendOrdered(nil, a, false), term.AppendOrdered(nil, b, false)) < 0
 }
 
 // edge gives the first key either way: without an order last is the same as first, as in ets.

@@ -104,7 +104,7 @@ func (s *Store) createHere(d *Def) {
 	}
 	var more []disk.Change
 	if t.own != Unknown {
-		t.data = newData(d)
+		t.data = s.newCopy(d, t.own)
 		if t.own != RAM {
 			more = append(more, makeOnDisc(d, t.own))
 		}
@@ -112,6 +112,9 @@ func (s *Store) createHere(d *Def) {
 	s.tabs[d.Name] = t
 	s.reroute(d.Name)
 	s.saveDef(d, more...)
+	if t.data != nil {
+		t.data.index(d)
+	}
 }
 
 // dropHere forgets a table.
@@ -143,6 +146,12 @@ func (s *Store) redefine(d *Def) {
 		return
 	}
 	was, now := old.own, d.storage(s.self)
+	if was == DiscOnly && (now == RAM || now == Disc) && old.data != nil {
+		moved := *old
+		moved.data = old.data.inMemory(old.Def) // as long as it is on the disc
+		old = &moved
+		s.setTab(d.Name, func(t *tab) { t.data = moved.data })
+	}
 	s.setTab(d.Name, func(t *tab) {
 		t.Def = d
 		holds := func(n kit.NodeName) bool { return !slices.Contains(d.holders(), n) }
@@ -152,7 +161,7 @@ func (s *Store) redefine(d *Def) {
 		case now == Unknown:
 			t.data = nil
 		case was == Unknown && d.LocalContent && s.phase == running:
-			t.data, t.active = newData(d), []kit.NodeName{s.self} // there is nothing to copy
+			t.data, t.active = s.newCopy(d, now), []kit.NodeName{s.self} // there is nothing to copy
 		}
 	})
 	if d.Name == "schema" {
@@ -170,17 +179,18 @@ func (s *Store) redefine(d *Def) {
 		}
 	case now == RAM && was != Unknown:
 		more = append(more, disk.Change{Op: disk.Drop, Table: d.Name})
-	case was == RAM || was == Unknown:
-		more = append(more, makeOnDisc(d, now))
-	case was != now:
-		more = append(more, disk.Change{Op: disk.Drop, Table: d.Name}, makeOnDisc(d, now))
+	default:
+		more = append(more, makeOnDisc(d, now)) // between the two kinds on disc the content stays where it is
 	}
 	if now == RAM && was == Unknown {
 		more = nil
 	}
 	s.saveDef(d, more...)
-	if t := s.tabs[d.Name]; was != now && was != Unknown && (now == Disc || now == DiscOnly) && t.data != nil {
+	if t := s.tabs[d.Name]; was == RAM && (now == Disc || now == DiscOnly) && t.data != nil {
 		s.rewrite(d.Name, t.data)
+	}
+	if was != now && now == DiscOnly {
+		s.leaveMemory(d.Name)
 	}
 	s.reroute(d.Name)
 }
@@ -190,6 +200,16 @@ func (s *Store) rewrite(name string, d *data) {
 	if err := s.disk.Replace(name, slices.Values(d.all())); err != nil {
 		s.fatalLater("cannot write table " + name + ": " + err.Error())
 	}
+}
+
+// leaveMemory gives up the rows in memory of a table whose content is on the disc, where it lives from now on.
+func (s *Store) leaveMemory(name string) {
+	s.setTab(name, func(t *tab) {
+		if t.data != nil && t.own == DiscOnly {
+			t.data = s.newCopy(t.Def, t.own)
+			t.data.index(t.Def)
+		}
+	})
 }
 
 // dumpHere writes a copy in memory to the disc.
@@ -285,6 +305,7 @@ func (s *Store) transformHere(o schemaOp) {
 	s.setTab(o.tab, func(t *tab) { t.data = d })
 	if t.own == Disc || t.own == DiscOnly {
 		s.rewrite(o.tab, d)
+		s.leaveMemory(o.tab)
 	}
 }
 

@@ -85,6 +85,8 @@ type Store struct {
 	preloaded  map[kit.NodeName][]string // while this node joins: what others have loaded since they answered
 	damaged    map[string]error          // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
+	sends      map[flushKey]*sending
+	copies     uint64 // copies begun
 	debug      string
 	extra      []kit.NodeName
 	slow       int // slow requests being served
@@ -150,7 +152,7 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, debug: "none",
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
-		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
+		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{}, sends: map[flushKey]*sending{},
 		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.later = cfg.Peers.Send
 	if l, ok := cfg.Peers.(LaterSender); ok {

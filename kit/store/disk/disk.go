@@ -27,7 +27,7 @@ const (
 	Clear                      // all records of the table go
 	SetMeta                    // Key, Value: a named value
 	DelMeta                    // Key: a named value goes
-	Create                     // Type, Only: the table is made, empty; no change where it exists with these
+	Create                     // Type, Only: the table is made, empty. One that exists keeps its content, and is Only or not from now on
 	Drop                       // the table goes with its image; no change where there is none
 )
 

@@ -155,13 +155,13 @@ func (im *boltImage) apply(p *part, upto LSN) error {
 	return nil
 }
 
-// change brings changes in and gives by how much the number of rows grows. empty says that there is no row yet.
-func (im *boltImage) change(b *bbolt.Bucket, changes []rawChange, empty bool) (more int, err error) {
+// change brings changes in and gives by how much the number of rows grows. fresh says that none of the keys is there yet.
+func (im *boltImage) change(b *bbolt.Bucket, changes []rawChange, fresh bool) (more int, err error) {
 	var room []byte // bbolt keeps a value until the transaction ends, so each gets its own part of this
 	err = runs(changes, func(cs []rawChange) error {
 		key := cs[0].key
 		var old []byte
-		if !empty {
+		if !fresh {
 			old = b.Get(key)
 		}
 		if cap(room)-len(room) < len(cs[0].row)+4 {
@@ -238,6 +238,7 @@ type boltBuilder struct {
 	im   *boltImage
 	tmp  string
 	done bool
+	last []byte // the greatest key that was added
 }
 
 var boltBuilders atomic.Uint64 // gives each its own file
@@ -271,11 +272,10 @@ func (b *boltBuilder) path() string { return filepath.Join(b.p.path, b.tmp) }
 
 func (b *boltBuilder) add(p *part) error {
 	clear, changes := p.since(0)
-	empty := b.im.count() == 0
 	return ioError("build image", b.im.name, guard(b.im.name, func() error {
 		if clear {
 			b.im.n.Store(0)
-			empty = true
+			b.last = nil
 			err := b.im.db.Update(func(tx *bbolt.Tx) error {
 				err := tx.DeleteBucket(boltRows)
 				if err == nil {
@@ -292,7 +292,7 @@ func (b *boltBuilder) add(p *part) error {
 			for n < len(changes) && bytes.Equal(changes[n-1].key, changes[n].key) {
 				n++
 			}
-			if err := b.step(changes[:n], empty); err != nil {
+			if err := b.step(changes[:n]); err != nil {
 				return err
 			}
 			changes = changes[n:]
@@ -301,11 +301,15 @@ func (b *boltBuilder) add(p *part) error {
 	}))
 }
 
-func (b *boltBuilder) step(changes []rawChange, empty bool) error {
+func (b *boltBuilder) step(changes []rawChange) error {
+	fresh := bytes.Compare(b.last, changes[0].key) < 0
+	if last := changes[len(changes)-1].key; bytes.Compare(b.last, last) < 0 {
+		b.last = last
+	}
 	return b.im.db.Update(func(tx *bbolt.Tx) error {
 		rows := tx.Bucket(boltRows)
 		rows.FillPercent = 0.9
-		more, err := b.im.change(rows, changes, empty)
+		more, err := b.im.change(rows, changes, fresh)
 		b.im.n.Add(int64(more))
 		return err
 	})
@@ -348,14 +352,6 @@ func (b *boltBuilder) abort() {
 	}
 	_ = os.Remove(b.path()) // Open removes what is left
 	b.tmp = ""
-}
-
-func (p boltImager) size(t identity) int64 {
-	info, err := os.Stat(filepath.Join(p.path, t.file()+p.suffix()))
-	if err != nil {
-		return 0
-	}
-	return info.Size()
 }
 
 // Dir is a folder of the real file system; images are bbolt files in it. It does not exist under wasip1.

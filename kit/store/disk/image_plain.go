@@ -21,9 +21,6 @@ const (
 	plainKin   = "NSPLIMG" // of all versions
 )
 
-// size is not known here: what is held in memory is small.
-func (p plainImager) size(identity) int64 { return 0 }
-
 // plainImage is an image held in memory.
 type plainImage struct {
 	p  plainImager
