@@ -82,6 +82,7 @@ func (st *txState) free() {
 type txWait struct {
 	ctx    context.Context
 	cancel context.CancelFunc
+	closed chan struct{} // closed with the activity; made when it first waits for a lock
 }
 
 // lostNodes are the nodes that have gone while the transaction was open.
@@ -156,12 +157,31 @@ func (tx *Tx) waiting() context.Context {
 	defer l.mu.Unlock()
 	if l.wait == nil {
 		l.wait = &txWait{}
+	}
+	if l.wait.ctx == nil {
 		l.wait.ctx, l.wait.cancel = context.WithCancel(tx.base)
 		if l.closed.Load() {
 			l.wait.cancel()
 		}
 	}
 	return l.wait.ctx
+}
+
+// killed gives a channel that is closed with the activity, whatever becomes of its maker's context.
+func (tx *Tx) killed() <-chan struct{} {
+	l := &tx.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wait == nil {
+		l.wait = &txWait{}
+	}
+	if l.wait.closed == nil {
+		l.wait.closed = make(chan struct{})
+		if l.closed.Load() {
+			close(l.wait.closed)
+		}
+	}
+	return l.wait.closed
 }
 
 // stop ends ctx.
@@ -172,9 +192,16 @@ func (tx *Tx) stop() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed.Store(true)
-	if l.wait != nil {
-		l.wait.cancel()
+	if l.closed.Swap(true) {
+		return
+	}
+	if w := l.wait; w != nil {
+		if w.cancel != nil {
+			w.cancel()
+		}
+		if w.closed != nil {
+			close(w.closed)
+		}
 	}
 }
 
