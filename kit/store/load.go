@@ -92,16 +92,15 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		}
 		theirs := map[string][]kit.NodeName{}
 		seen := map[kit.NodeName]bool{} // nodes that others, or this one, saw going down
+		var silent []kit.NodeName
 		for _, n := range v.nodes {
 			if n == s.self {
 				continue
 			}
 			r, err := s.call(ctx, n, "intents", term.List{})
-			if err != nil && orphans {
-				return err
-			}
 			t, _ := r.(term.Tuple)
 			if err != nil || len(t) != 2 {
+				silent = append(silent, n)
 				continue
 			}
 			l, _ := t[0].(term.List)
@@ -120,7 +119,7 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		maps.Copy(seen, s.startDowns)
 		for _, name := range tabs {
 			t := s.tabs[name]
-			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen) == s.self) {
+			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen, silent) == s.self) {
 				s.intents[name] = true
 				mine = append(mine, name)
 			}
@@ -138,8 +137,12 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 
 // heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but of those that
 // nobody saw going down. Mnesia takes the smallest of all, and with it an old copy, when the others died at the same moment.
-func (t *tab) heir(seen map[kit.NodeName]bool) kit.NodeName {
+// While one of them is silent there is none.
+func (t *tab) heir(seen map[kit.NodeName]bool, silent []kit.NodeName) kit.NodeName {
 	disc := slices.Sorted(slices.Values(slices.Concat(t.Disc, t.DiscOnly)))
+	if slices.ContainsFunc(disc, func(n kit.NodeName) bool { return slices.Contains(silent, n) }) {
+		return ""
+	}
 	for _, n := range disc {
 		if !seen[n] {
 			return n
