@@ -61,4 +61,16 @@
 //
 // Both sides go on. When the link is back nothing is merged: both report inconsistent_database, and their copies
 // stay apart until one side's store is restarted and takes the other's content. SetMasterNodes says whose.
+//
+// Meanwhile each node keeps a split journal: of every key that it changes, what it did first and last, and the rows before.
+// After the heal Diff compares two copies by digests and says of each row that differs who did what:
+//
+//	for d, err := range s.Diff(ctx, "account", "b") {
+//		// d.Key, d.Here, d.There, d.HereDid, d.ThereDid, d.Before
+//	}
+//
+// # When there is too much
+//
+// Every queue has a bound. Writers wait while a peer or the log cannot keep up, at most until their context ends, and a
+// system event mnesia_overload tells once when that begins; see overload.go for the list.
 package store
