@@ -177,7 +177,6 @@ func (s *Store) sendRows(ctx context.Context, key flushKey, id uint64, t *tab, x
 		case x.ahead <- struct{}{}:
 			send(chunkRows, n, w.b)
 			w.b, n = w.b[:0], 0
-			_ = s.roomFor(ctx, key.to) // others send there too; the copy itself is never far ahead
 			return true
 		case <-x.stop:
 		case <-ctx.Done():
