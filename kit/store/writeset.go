@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"slices"
 
 	"netsplit/kit/term"
@@ -158,10 +159,40 @@ func (w *writeSet) ops() []op {
 		n += len(w.keys[i].ops)
 	}
 	out := make([]op, 0, n)
+	turns := w.turns()
 	for i := len(w.keys) - 1; i >= 0; i-- {
-		out = append(out, w.keys[i].ops...)
+		at := i
+		if turns != nil {
+			at = turns[i]
+		}
+		out = append(out, w.keys[at].ops...)
 	}
 	return out
+}
+
+// turns gives, if some keys are one key to an ordered_set, as 1 and 1.0 are, which key's operations take the place of
+// each: of two such keys that was first written comes first, so that the last write counts.
+func (w *writeSet) turns() (turns []int) {
+	ints := map[wsOID]int(nil) // made when there is a float that may be equal to one
+	for i := range w.keys {
+		f, float := w.keys[i].key.(term.Float)
+		if !float || math.Abs(float64(f)) >= 1<<53 || float64(f) != math.Trunc(float64(f)) {
+			continue
+		}
+		if ints == nil {
+			ints = map[wsOID]int{}
+			for j := range w.keys {
+				if _, ok := w.keys[j].key.(term.Int); ok {
+					ints[w.keys[j].oid] = j
+				}
+				turns = append(turns, j)
+			}
+		}
+		if j, ok := ints[wsOID{w.keys[i].oid.tab, term.Key(term.Int(f))}]; ok {
+			turns[i], turns[j] = turns[j], turns[i]
+		}
+	}
+	return turns
 }
 
 // gone reports whether the last thing done to the key was to delete it.
