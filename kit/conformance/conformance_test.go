@@ -105,7 +105,7 @@ func worldsToRun() string {
 }
 
 // fewSeeds is how many the simulated world runs with when nobody says how many.
-const fewSeeds = 3
+const fewSeeds = 2
 
 func seedsIn(world string) int {
 	switch {
