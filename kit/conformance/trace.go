@@ -5,7 +5,7 @@
 // Three verdicts: pass, fail, and not yet, which a trace gets that needs a verb or an operation that the
 // product does not know; that is listed and never counted as a pass or a failure.
 //
-//	go test ./kit/conformance -v -args -traces DIR -world real,sim -topics tables,tx,dirty,part -seeds 3 -report FILE
+//	go test ./kit/conformance -v -args -traces DIR -world real,sim -topics tables,tx,dirty,part -seeds 20 -report FILE
 package conformance
 
 import (
@@ -118,9 +118,9 @@ func Load(path string, topics ...string) ([]Trace, error) {
 	return traces, nil
 }
 
-// has reports whether the trace is of a topic, named in full ("partition") or as in the IDs ("part").
+// has reports whether the trace is of a topic, named in full ("partition") or as in the IDs ("part-01", "x-part-01").
 func (t Trace) has(topic string) bool {
-	return t.Topic == topic || strings.HasPrefix(t.ID, topic+"-")
+	return t.Topic == topic || strings.HasPrefix(strings.TrimPrefix(t.ID, "x-"), topic+"-")
 }
 
 func read(file string) (Trace, error) {

@@ -292,6 +292,7 @@ func (s *Store) endCopy(name string, l *loading) error {
 	l.rows.index(s.tabs[name].Def)
 	s.setTab(name, func(t *tab) {
 		t.data, t.buf = l.rows, nil
+		t.from, t.why = l.from, term.T(term.Atom("active_remote"), node(l.from))
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), func(n kit.NodeName) bool { return n == s.self })
 		t.active = sorted(t.active, []kit.NodeName{s.self})
 	})

@@ -285,7 +285,13 @@ func (t *data) match(p *match.Pattern) []term.Tuple {
 // candidates gives the rows that a match specification has to look at.
 func (t *data) candidates(spec *match.Spec) []term.Tuple {
 	keys, bound := spec.Keys()
-	if !bound {
+	tree, ordered := t.rows.(*treeRows)
+	switch {
+	case !bound && ordered:
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		return tree.within(spec.Range())
+	case !bound:
 		return t.all()
 	}
 	var out []term.Tuple

@@ -127,6 +127,14 @@ func counted(o *op, old []term.Tuple) term.Tuple {
 			was = old[0][2]
 		}
 	}
+	x, small := was.(term.Int)
+	y, too := o.incr.(term.Int)
+	if sum := x + y; small && too && (x^sum)&(y^sum) >= 0 { // no overflow
+		if sum < 0 || len(old) == 0 && y < 0 {
+			sum = 0
+		}
+		return term.Tuple{o.row[0], key, sum}
+	}
 	a, _ := term.BigInt(was)
 	b, _ := term.BigInt(o.incr)
 	sum := a.Add(a, b)
@@ -303,8 +311,7 @@ func (s *Store) applyOne(t *tab, o *op, by string) term.Term {
 	case opDelete:
 		s.hub.table(o.tab, "delete", o.key, old, by)
 	case opDeleteRow:
-		old = slices.DeleteFunc(slices.Clone(old), func(r term.Tuple) bool { return !term.Equal(r, o.row) })
-		s.hub.table(o.tab, "delete_object", o.row, old, by)
+		s.hub.table(o.tab, "delete_object", o.row, nil, by)
 	}
 	return result
 }

@@ -198,6 +198,8 @@ func (w *twins) compare() {
 		for _, e := range events {
 			if what, ok := e.What.(term.Tuple); ok && what[0] == term.Term(term.Atom(e.Table)) {
 				e.What = what[1] // of a key
+			} else if e.What == term.Term(term.Atom(e.Table)) {
+				e.What = nil // the table's own name
 			}
 			told[i] = append(told[i], fmt.Sprint(e.Kind, e.What, e.Old))
 		}

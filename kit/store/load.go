@@ -292,6 +292,7 @@ func (s *Store) loadLocal(name string) {
 	d.index(s.tabs[name].Def)
 	s.setTab(name, func(t *tab) {
 		t.data = d
+		t.from, t.why = s.self, t.whyLocal()
 		t.active = sorted(t.active, []kit.NodeName{s.self})
 	})
 	s.saveBehind(name)
@@ -302,6 +303,24 @@ func (s *Store) loadLocal(name string) {
 	for _, n := range others {
 		s.cast(n, "loaded", term.Atom(name))
 	}
+}
+
+// Reasons for loading a table, as table_info's load_reason tells them.
+const (
+	loadInitial = term.Atom("initial")
+	loadLocal   = term.Atom("local_only")
+	loadForced  = term.Atom("forced_by_user")
+)
+
+// whyLocal is the reason for loading a table from the own disc.
+func (t *tab) whyLocal() term.Term {
+	switch {
+	case t.forced:
+		return loadForced
+	case t.LocalContent, len(t.holders()) == 1:
+		return loadLocal
+	}
+	return loadInitial
 }
 
 // fillLocal takes the rows of a table from the disc, or sees that they can be read there.

@@ -18,6 +18,7 @@ type locks struct {
 	asked   map[uint64]*lockCall  // requests of this node, here or elsewhere
 	idle    []*lockCall           // to be used again
 	next    uint64
+	stuck   map[string]bool // tables that a sticky lock of this node has been taken on
 }
 
 // lockID names a request of another node.
@@ -89,6 +90,7 @@ func (l *locks) init() {
 	l.table = lock.New()
 	l.waiting = map[lockID]remoteWait{}
 	l.asked = map[uint64]*lockCall{}
+	l.stuck = map[string]bool{}
 	l.going = map[*prepared]bool{}
 }
 

@@ -27,7 +27,7 @@ import (
 //	the log's next write   128 MiB; then refused
 //	changes not dumped     4 Mi (disk.MaxPending), then refused; dumped from 256 Ki on, writers wait above 2 Mi
 //	transactions           65536 open on a node, each with at most 1 Mi operations; then refused
-//	a copy in the making   1 Mi operations; then it begins again
+//	a copy in the making   1 Mi operations; then it begins again. Its rows are sent 8 MiB ahead at most
 //	slow requests          16 at a time; then refused
 //	events                 4096 and 16 MiB for each subscriber; later ones are dropped and counted
 //	outcomes remembered    16384
@@ -241,14 +241,6 @@ func (f *flow) blocks(to []kit.NodeName, disc bool) term.Term {
 		return term.Atom("dump_log")
 	}
 	return nil
-}
-
-// roomFor waits until a peer takes more.
-func (s *Store) roomFor(ctx context.Context, n kit.NodeName) error {
-	if s.flow.pressed.Load() == 0 {
-		return nil
-	}
-	return s.awaitRoom(ctx, []kit.NodeName{n}, false)
 }
 
 // logged counts a write of the log, and asks for a dump when the threshold is reached.

@@ -130,7 +130,7 @@ func (c *changes) restore(d *Def, how RestoreOp, id string) error {
 		cs := *d
 		now := c.s.clock.next()
 		cs.Cookie = Cookie{now.Time, now.Node}
-		cs.Version = Version{Major: 2, By: cs.Cookie}
+		cs.Version = Version{Major: 2}
 		c.add("create", &cs)
 	case t == nil || len(t.active) == 0:
 		return abort("no_exists", term.Atom(d.Name))

@@ -5,6 +5,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
+	"netsplit/kit/term"
 )
 
 // applySchema carries out schema changes on this node.
@@ -17,6 +18,7 @@ func (s *Store) applySchema(ops []schemaOp) {
 	var events []Event
 	for _, o := range ops {
 		events = append(events, s.applySchemaOp(o)...)
+		s.countSchema(o)
 	}
 	s.publish()
 	s.mu.Unlock()
@@ -24,7 +26,20 @@ func (s *Store) applySchema(ops []schemaOp) {
 	for _, e := range events {
 		s.hub.schema(e)
 	}
+	s.hub.activity()
 	s.startLoads()
+}
+
+// countSchema counts what a schema change puts into Mnesia's log: of a definition the preparation, the commit record and
+// the decision.
+func (s *Store) countSchema(o schemaOp) {
+	switch {
+	case !s.useDir():
+	case o.kind == "clear":
+		s.count.schema.Add(1)
+	default:
+		s.count.schema.Add(3)
+	}
 }
 
 // applySchemaOp changes one table. Callers hold mu.
@@ -43,6 +58,7 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 			s.retainAll(old)
 			old.data.clear()
 			s.logHere(old, disk.Change{Op: disk.Clear, Table: o.tab})
+			s.hub.definition(o.tab)
 		}
 		return nil
 	case "restore":
@@ -53,9 +69,21 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 	case "transform":
 		s.redefine(o.def)
 		s.transformHere(o)
+		if len(o.def.Index) > 0 {
+			return []Event{wrote, wrote, wrote} // the indexes are taken away and made again
+		}
 		return []Event{wrote}
+	case "content":
+		if o.at == s.self && old != nil {
+			o.def = old.Def
+			s.transformHere(o)
+		}
+		return nil
 	case "define":
 		s.redefine(o.def)
+		if old != nil && len(o.def.holders()) > len(old.holders()) {
+			return []Event{wrote, wrote} // the definition is written once more when the copy is loaded
+		}
 		return []Event{wrote}
 	}
 	return nil
@@ -105,6 +133,7 @@ func (s *Store) createHere(d *Def) {
 	var more []disk.Change
 	if t.own != Unknown {
 		t.data = s.newCopy(d, t.own)
+		t.from, t.why = s.self, term.T(term.Atom("dumper"), term.Atom("create_table"))
 		if t.own != RAM {
 			more = append(more, makeOnDisc(d, t.own))
 		}
@@ -159,7 +188,7 @@ func (s *Store) redefine(d *Def) {
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), holds)
 		switch {
 		case now == Unknown:
-			t.data = nil
+			t.data = nil // where it came from can still be asked
 		case was == Unknown && d.LocalContent && s.phase == running:
 			t.data, t.active = s.newCopy(d, now), []kit.NodeName{s.self} // there is nothing to copy
 		}

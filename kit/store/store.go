@@ -90,7 +90,8 @@ type Store struct {
 	copies     uint64 // copies begun
 	debug      string
 	extra      []kit.NodeName
-	slow       int // slow requests being served
+	set        map[term.Atom]term.Term // parameters that were set; never changed, only replaced
+	slow       int                     // slow requests being served
 
 	open openTxs
 	part participants
@@ -98,7 +99,10 @@ type Store struct {
 }
 
 // counters are the figures of system_info.
-type counters struct{ commits, failures, restarts, logged atomic.Int64 }
+type counters struct {
+	commits, failures, restarts, logged atomic.Int64
+	schema                              atomic.Int64 // what Mnesia would have logged about the schema besides
+}
 
 // view is an immutable picture of the control plane.
 type view struct {
@@ -116,7 +120,9 @@ type tab struct {
 	read    kit.NodeName   // where reads go; empty: nowhere
 	own     Storage
 	forced  bool
-	buf     *buffer // takes writes while the own copy is being loaded
+	from    kit.NodeName // where the own copy's rows came from; empty before it is loaded
+	why     term.Term    // the reason for loading it, as Mnesia names it
+	buf     *buffer      // takes writes while the own copy is being loaded
 }
 
 // targets lists the nodes that a write goes to.

@@ -267,7 +267,9 @@ func (tx *Tx) Unnest(keep bool) {
 		return
 	}
 	last := len(tx.outer) - 1
-	if !keep {
+	if keep {
+		tx.s.count.commits.Add(1)
+	} else {
 		tx.ws = tx.outer[last]
 		tx.s.count.failures.Add(1)
 	}

@@ -106,6 +106,7 @@ func (tx *Tx) Commit() error {
 		return err
 	}
 	if tx.ws.empty() {
+		tx.s.count.commits.Add(1)
 		tx.finish()
 		return nil
 	}
@@ -267,6 +268,12 @@ func (s *Store) commitOnce(tx *Tx, ops []op) error {
 	if len(sh.others) == 0 {
 		return s.commitHere(tx, ops, sh.logged)
 	}
+	return s.commitThere(tx, sh)
+}
+
+// commitThere commits what has copies on other nodes.
+func (s *Store) commitThere(tx *Tx, sh share) error {
+	v, ops := sh.v, sh.ops
 	for _, n := range sh.others {
 		tx.touch(n)
 	}

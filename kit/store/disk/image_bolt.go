@@ -81,6 +81,9 @@ func (p boltImager) open(t identity) (image, error) {
 	if info.Size() == 0 {
 		return nil, corrupt(name, "it is empty", "")
 	}
+	if err := checkBolt(name, path); err != nil {
+		return nil, ioError("open image", name, err)
+	}
 	im := &boltImage{name: name, t: t}
 	err = guard(name, func() error {
 		db, err := bbolt.Open(path, 0o600, boltOptions())
@@ -187,10 +190,42 @@ func (im *boltImage) change(b *bbolt.Bucket, changes []rawChange, fresh bool) (m
 }
 
 func (im *boltImage) each(f func(key, stored []byte) error, end func()) error {
-	return im.view(func(b *bbolt.Bucket) error {
-		defer end() // also when the walk ends in a fault
-		return b.ForEach(f)
-	})
+	return ioError("read", im.name, guard(im.name, func() error {
+		return im.db.View(func(tx *bbolt.Tx) error {
+			defer end() // also when the walk ends in a fault
+			_, want, err := im.t.readIdentity(im.name, tx.Bucket(boltAbout).Get(boltID))
+			if err != nil {
+				return err
+			}
+			n := 0
+			err = tx.Bucket(boltRows).ForEach(func(k, v []byte) error {
+				if v == nil { // taken for a bucket
+					return damagedRows(im.name, k, v)
+				}
+				n += im.rowsIn(v)
+				return f(k, v)
+			})
+			if err == nil && n != want { // a branch of the tree was lost: rows have checksums, pages do not
+				err = corrupt(im.name, fmt.Sprintf("it holds %d of %d rows", n, want), "")
+			}
+			return err
+		})
+	}))
+}
+
+// rowsIn counts the rows of a key as they are stored.
+func (im *boltImage) rowsIn(stored []byte) int {
+	if im.t.typ != Bag {
+		return 1
+	}
+	n := 0
+	for b := stored[min(4, len(stored)):]; len(b) > 0; n++ {
+		var err error
+		if b, err = term.Skip(b); err != nil {
+			return n // whoever reads them says so
+		}
+	}
+	return n
 }
 
 func (im *boltImage) view(f func(*bbolt.Bucket) error) error {
@@ -220,8 +255,11 @@ func (im *boltImage) next(key []byte) (found []byte, rows []term.Tuple, err erro
 		if k != nil && bytes.Equal(k, key) {
 			k, v = c.Next()
 		}
-		if k == nil {
+		switch {
+		case k == nil:
 			return nil
+		case v == nil: // taken for a bucket
+			return damagedRows(im.name, k, v)
 		}
 		found = bytes.Clone(k)
 		if rows, err = readRows(nil, k, v); err != nil {

@@ -40,7 +40,7 @@ func (p plainImager) open(t identity) (image, error) {
 		return nil, err
 	}
 	if len(b) >= len(plainMagic) && !bytes.HasPrefix(b, []byte(plainMagic)) && bytes.HasPrefix(b, []byte(plainKin)) {
-		return nil, unknownForm(name, term.Bin(b[len(plainKin):len(plainMagic)]))
+		return nil, unknownForm(name, term.Int(int(b[len(plainKin)])-'0'))
 	}
 	body, ok := bytes.CutPrefix(b, []byte(plainMagic))
 	if !ok || len(body) < 4 || crc32.Checksum(body[4:], castagnoli) != binary.LittleEndian.Uint32(body) {
