@@ -491,6 +491,7 @@ func (s *Store) SyncLog() error {
 	if s.disk == nil {
 		return nil
 	}
+	s.cp.split.Sync()
 	return s.disk.Sync(0)
 }
 

@@ -23,7 +23,7 @@ type StartOptions struct {
 	// IgnoreFallback leaves a fallback that is installed for a later start.
 	IgnoreFallback bool
 	// DumpWrites is after how many writes of the log it is dumped into the images (dump_log_write_threshold); 0 lets the
-	// store choose: 262144 changes or 64 MiB. DumpEvery is after how long (dump_log_time_threshold); 0 means
+	// store choose: 524288 changes or 128 MiB. DumpEvery is after how long (dump_log_time_threshold); 0 means
 	// DefaultDumpEvery.
 	DumpWrites int
 	DumpEvery  time.Duration

@@ -167,7 +167,8 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.meter()
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
-	s.clock.node, s.files = s.self, cfg.Files
+	s.files = cfg.Files
+	s.clock.open(s.self)
 	s.cp.most = MaxRetained
 	s.born = s.clock.next().Time
 	s.locks.init()

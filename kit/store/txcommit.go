@@ -535,7 +535,7 @@ func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Chan
 		}
 	}
 	if len(changes) > 0 {
-		s.noteSplit(v, ops...)
+		s.noteSplit(v, durable, ops...)
 		s.foresee(v, ops)
 		lsn, err := s.disk.Append(changes...)
 		if err == nil && durable {
