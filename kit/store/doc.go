@@ -19,11 +19,23 @@
 // A transaction locks what it reads on one copy and what it writes on all. The one that began earlier is older; an
 // older one waits for a younger, a younger one that meets an older starts again. Dirty functions take no locks.
 //
+// A write waits for its lock at this node, when it has a copy. The locks at the other copies are asked for together with the
+// commit: all of them say yes in one round trip, or the transaction gives way and runs again. A transaction that its
+// caller drives step by step (Begin) takes every lock at once, as Mnesia does.
+//
+// A commit has two phases. Every node with a copy says yes, then the one that runs the transaction decides, and tells its
+// caller and the others at the same time. When it dies before the others have heard, they compare what they have
+// said: all have said yes means committed, since the caller may know it. A node whose fellow voters are all gone keeps
+// the records locked until one of them comes back. Should two nodes have decided differently after all, because the
+// network parted in that moment, both report inconsistent_database with bad_decision.
+//
 // # What is on disc when a call returns
 //
-// Commit and the dirty writes hand their changes to the operating system before they return: the death of the process
-// loses nothing, a power failure may lose the last moments. SyncLog returns when all is on the disc. Schema changes,
-// who was seen going down, and master nodes are on the disc when the call returns.
+// Commit and the dirty writes hand their changes to the operating system before they return: the death of the process,
+// or of all processes of the cluster at once, loses nothing; a power failure may lose the last moments. A transaction
+// with TxOptions.Durable returns when the discs have it (fdatasync) on every node with an active disc copy; those that
+// wait at the same time share a sync. SyncLog returns when all so far is on this node's disc. Schema changes, who was seen
+// going down, and master nodes are on the disc when the call returns.
 //
 // # Backups
 //
