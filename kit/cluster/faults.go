@@ -400,7 +400,7 @@ func (c *Cluster) Resume(n kit.NodeName) error {
 	})
 }
 
-// WipeDisc empties the disc of a node that does not run.
+// WipeDisc empties the disc of a node that does not run. Its backups lie beside it and stay.
 func (c *Cluster) WipeDisc(n kit.NodeName) error {
 	return c.fault(Fault{Do: "wipe_disc", Nodes: []kit.NodeName{n}}, func() error {
 		if _, state := c.processOf(n); state == Running || state == Paused {

@@ -290,6 +290,7 @@ func (c *Cluster) clear(l labFile) {
 		_ = os.Remove(c.files.process(n))
 		_ = os.Remove(c.files.config(n))
 		_ = os.RemoveAll(c.files.disc(n))
+		_ = os.RemoveAll(c.files.backups(n))
 	}
 	if l.Doors != "" {
 		_ = os.Remove(l.Doors) // only when empty

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"netsplit/kit"
@@ -63,6 +64,7 @@ func (f files) node(n kit.NodeName) string    { return filepath.Join(f.dir(), "n
 func (f files) process(n kit.NodeName) string { return filepath.Join(f.node(n), "process.json") }
 func (f files) config(n kit.NodeName) string  { return filepath.Join(f.node(n), "node.json") }
 func (f files) disc(n kit.NodeName) string    { return filepath.Join(f.node(n), "disc") }
+func (f files) backups(n kit.NodeName) string { return filepath.Join(f.node(n), "backups") }
 func (f files) ended(n kit.NodeName) string   { return filepath.Join(f.node(n), "ended") }
 func (f files) log(n kit.NodeName) string     { return filepath.Join(f.node(n), "log") }
 
@@ -148,20 +150,37 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// writeJSON replaces a state file as a whole, readable by the owner only.
+// writeJSON replaces a state file as a whole, readable by the owner only. When it fails the old one is still there.
 func writeJSON(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "\t")
 	if err != nil {
 		return &kit.Error{Op: "write", What: path, Kind: kit.Broken, Err: err}
 	}
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return &kit.Error{Op: "write", What: path, Kind: kit.Broken, Err: err}
+	err = os.WriteFile(tmp, append(b, '\n'), 0o600)
+	if err == nil {
+		err = os.Rename(tmp, path)
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return &kit.Error{Op: "write", What: path, Kind: kit.Broken, Err: err}
+	if err != nil {
+		_ = os.Remove(tmp) // the error that matters is err
+		return stateError(path, err)
 	}
 	return nil
+}
+
+// stateError says why a state file cannot be written, and what helps.
+func stateError(path string, err error) error {
+	e := &kit.Error{Op: "write", What: path, Kind: kit.Broken, Err: err}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		e.Kind, e.Err = kit.Overloaded, fmt.Errorf("the disc is full: %w", err)
+		e.Hint = "nothing was changed; free some space and try again (\"netsplit lab ps\" lists labs that take some, \"netsplit lab down LAB\" ends one)"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		e.Hint = "nothing was changed; set NETSPLIT_HOME to a folder that you can write to"
+	case errors.Is(err, fs.ErrNotExist):
+		e.Hint = "the lab's folder is gone; \"netsplit lab up\" starts it anew"
+	}
+	return e
 }
 
 // doorPath is the node's socket.

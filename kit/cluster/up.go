@@ -198,7 +198,7 @@ func freeAddrs(n int) ([]string, error) {
 func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Peer, rules map[kit.NodeName]wire.Rule) error {
 	f := c.files
 	cfg := node.Config{Node: n, Lab: c.lab.Lab, LabID: c.lab.ID, LabFile: f.labJSON(), Cookie: c.lab.Cookie, Rules: rules,
-		Disc: f.disc(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n), Used: f.used(),
+		Disc: f.disc(n), Backups: f.backups(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n), Used: f.used(),
 		StartStore: c.lab.StartStore, Manual: c.lab.Manual, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
 	for _, p := range peers {
 		if p.Node == n {

@@ -41,20 +41,21 @@ const (
 
 // run is one trace being run.
 type run struct {
-	w      World
-	ctx    context.Context
-	trace  Trace
-	cmp    comparer
-	verbs  map[string][]string // the parameters of each verb of the door
-	ops    map[string]bool     // the operations of transactions; nil when the door does not list them
-	up     map[kit.NodeName]bool
-	cuts   map[[2]kit.NodeName]bool
-	bg     map[string]*pending
-	shared sharedFiles
-	txs    map[string]*tx
-	procs  map[string]kit.NodeName // where a named process is
-	asked  int                     // clients made for background steps
-	place  string                  // where the last step was done
+	w       World
+	ctx     context.Context
+	trace   Trace
+	cmp     comparer
+	verbs   map[string][]string // the parameters of each verb of the door
+	ops     map[string]bool     // the operations of transactions; nil when the door does not list them
+	up      map[kit.NodeName]bool
+	cuts    map[[2]kit.NodeName]bool
+	bg      map[string]*pending
+	shared  sharedFiles
+	damages []Step // to discs of nodes that do not run
+	txs     map[string]*tx
+	procs   map[string]kit.NodeName // where a named process is
+	asked   int                     // clients made for background steps
+	place   string                  // where the last step was done
 }
 
 // pending is an answer that is waited for. The one who asks is another client of the world.
@@ -446,6 +447,9 @@ func (r *run) start(n kit.NodeName) error {
 	if err := r.connectAll(); err != nil {
 		return err
 	}
+	if err := r.damageLater(); err != nil {
+		return err
+	}
 	return r.sleep(200 * time.Millisecond)
 }
 
@@ -524,9 +528,10 @@ var aliases = map[string]string{"property": "value"}
 // defaults are the values of fields that scenarios may leave out.
 var defaults = map[string]json.RawMessage{"opts": json.RawMessage(`{}`), "timeout": json.RawMessage(`5000`), "config": json.RawMessage(`{}`)}
 
-// argument reads a field's value. Prose and file names are text, not atoms.
+// argument reads a field's value. Prose and file names are text, not atoms; so is a number of retries that is none, which
+// the recording runner passed on as it stands in the file.
 func argument(name string, raw json.RawMessage) (term.Term, error) {
-	if name == "text" || name == "file" || name == "to" {
+	if name == "text" || name == "file" || name == "to" || name == "retries" {
 		if s := str(raw); s != "" {
 			return term.Bin(s), nil
 		}

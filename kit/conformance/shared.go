@@ -86,6 +86,35 @@ func (r *run) damageShared(s Step) error {
 	return nil
 }
 
+// damage damages a node's disc. When the node does not run, it is done as soon as it does, before its store starts.
+func (r *run) damage(s Step) error {
+	if _, ok := r.verbs["damage"]; !ok {
+		return errNotYet{"damage"}
+	}
+	n := kit.NodeName(s.text("node"))
+	if !r.up[n] {
+		r.damages = append(r.damages, s)
+		return nil
+	}
+	req := door.Request{Verb: "damage", Args: []term.Term{term.Bin(s.text("file")), term.Atom(s.text("what"))}}
+	if out := r.w.Call(r.ctx, "main", n, req); out.Status != door.OK {
+		return fmt.Errorf("cannot damage the disc of %s: %s", n, encode(out))
+	}
+	return nil
+}
+
+// damageLater does what was to be done to the disc of nodes that run again.
+func (r *run) damageLater() error {
+	todo := r.damages
+	r.damages = nil
+	for _, s := range todo {
+		if err := r.damage(s); err != nil { // of another node that is down still it is put off again
+			return err
+		}
+	}
+	return nil
+}
+
 // wipeDisc empties a node's disc, and its files with it.
 func (r *run) wipeDisc(n kit.NodeName) error {
 	for name, at := range r.shared.at {

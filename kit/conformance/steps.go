@@ -37,7 +37,7 @@ func (r *run) step(s Step) (json.RawMessage, error) {
 	case "damage_shared":
 		return nil, r.damageShared(s)
 	case "damage":
-		return nil, errNotYet{s.Do()}
+		return nil, r.damage(s)
 	case "await":
 		return r.await(s)
 	case "tx_begin":
@@ -59,6 +59,12 @@ func (r *run) step(s Step) (json.RawMessage, error) {
 	case "held_locks", "lock_queue":
 		out, err := r.ask(s)
 		return r.nameTxs(out), err
+	case "table_info", "system_info":
+		out, err := r.ask(s)
+		if s.text("item") == "all" {
+			out = keysOf(out)
+		}
+		return out, err
 	}
 	return r.ask(s)
 }
@@ -122,6 +128,8 @@ func (r *run) translate(s Step) (string, Step, error) {
 	switch s.Do() {
 	case "load_textfile":
 		return s.Do(), textArgument(s), nil
+	case "start_store":
+		return s.Do(), withEventModule(s), nil
 	case "repeat_dirty":
 		if _, ok := r.verbs["repeat_dirty"]; !ok {
 			return "dirty", s, nil
@@ -138,6 +146,22 @@ func (r *run) translate(s Step) (string, Step, error) {
 		return "activity", Step{"kind": json.RawMessage(`"async_dirty"`), "ops": raw}, err
 	}
 	return s.Do(), s, nil
+}
+
+// withEventModule adds to the parameters of a start what the recording runner had set: its own receiver of events, which
+// system_info tells.
+func withEventModule(s Step) Step {
+	config := map[string]json.RawMessage{}
+	if raw, ok := s["config"]; ok && json.Unmarshal(raw, &config) != nil {
+		return s
+	}
+	config["event_module"] = json.RawMessage(`"conform_event"`)
+	c := Step{}
+	for k, v := range s {
+		c[k] = v
+	}
+	c["config"], _ = json.Marshal(config) // what was decoded can be encoded
+	return c
 }
 
 // learnTables notes which tables are ordered_sets; their answers have an order.
@@ -363,6 +387,26 @@ func pick(events []json.RawMessage, s Step, only []string) []json.RawMessage {
 		out = append(out, raw)
 	}
 	return out
+}
+
+// keysOf gives the keys of a list of pairs, which is what the recording runner keeps of all there is to know.
+func keysOf(out json.RawMessage) json.RawMessage {
+	items, ok := okList(out)
+	if !ok {
+		return out
+	}
+	keys := []json.RawMessage{}
+	for _, raw := range items {
+		var pair struct {
+			T []json.RawMessage `json:"t"`
+		}
+		if json.Unmarshal(raw, &pair) != nil || len(pair.T) != 2 {
+			return out
+		}
+		keys = append(keys, pair.T[0])
+	}
+	raw, _ := json.Marshal(map[string]any{"ok": keys}) // what was decoded can be encoded
+	return raw
 }
 
 // nameTxs puts the scenario's names of transactions in the place of the store's own.

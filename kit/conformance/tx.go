@@ -27,6 +27,8 @@ type tx struct {
 	answer    *pending          // of the last thing asked
 	restarted bool
 	killed    bool
+	over      bool // it has ended
+	asked     bool // something, after it had ended
 }
 
 func (t *tx) lastOp() json.RawMessage {
@@ -72,10 +74,22 @@ func (r *run) find(s Step) (*tx, json.RawMessage, error) {
 		return nil, nil, errNotYet{"transaction " + s.text("tx")}
 	case !r.up[t.node]:
 		return nil, json.RawMessage(`{"lost":true}`), nil
-	case t.killed:
-		return nil, json.RawMessage(`{"process":"dead"}`), nil
 	}
 	return t, nil, nil
+}
+
+// blocked is the answer that does not come.
+var blocked = json.RawMessage(`{"blocked":true}`)
+
+// deaf reports that a transaction's process takes no more orders: it has ended, or was killed. The recording runner
+// asked it all the same, and waited in vain.
+func (t *tx) deaf() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over || t.killed {
+		t.asked = true
+	}
+	return t.asked
 }
 
 func (r *run) txOp(s Step) (json.RawMessage, error) {
@@ -85,6 +99,9 @@ func (r *run) txOp(s Step) (json.RawMessage, error) {
 	}
 	if err := r.known(s, "tx_op"); err != nil {
 		return nil, err
+	}
+	if t.deaf() {
+		return blocked, nil
 	}
 	t.ask(s["op"], false)
 	return t.wait(time.Duration(s.number("block_ms", int(blockTime/time.Millisecond))) * time.Millisecond)
@@ -105,6 +122,9 @@ func (r *run) txCommit(s Step) (json.RawMessage, error) {
 	}
 	if err := r.known(s, "tx_commit"); err != nil {
 		return nil, err
+	}
+	if t.deaf() {
+		return blocked, nil
 	}
 	t.ask(nil, true)
 	return t.wait(time.Duration(s.number("timeout", int(patience/time.Millisecond))) * time.Millisecond)
@@ -139,15 +159,18 @@ func (r *run) txInfo(s Step) (json.RawMessage, error) {
 
 func (t *tx) wait(limit time.Duration) (json.RawMessage, error) {
 	t.mu.Lock()
-	p := t.answer
+	p, lost := t.answer, t.asked
 	t.mu.Unlock()
+	if lost {
+		return blocked, nil
+	}
 	if p == nil {
 		return nil, errNotYet{"wait before the first operation"}
 	}
 	if out, ok := t.r.wait(p, limit); ok {
 		return out, nil
 	}
-	return json.RawMessage(`{"blocked":true}`), nil
+	return blocked, nil
 }
 
 // ask adds an operation, or the commit, and sees to it that somebody performs.
@@ -242,7 +265,7 @@ func (t *tx) answered(out door.Outcome, i int, commit bool) bool {
 		t.answer.set(raw)
 	}
 	if over {
-		t.busy = false
+		t.busy, t.over = false, true
 	}
 	return over
 }

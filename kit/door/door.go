@@ -37,7 +37,7 @@ type Request struct {
 // ({"ok":V}, {"aborted":KIND,"args":[..]}, ...). Exactly one status is set.
 type Outcome struct {
 	Status  Status
-	Value   json.RawMessage // for OK: the value in the conformance format (nested outcomes possible); for Ended: the outcome
+	Value   json.RawMessage // for OK: the value in the conformance format (nested outcomes possible); for Ended: the outcome; for Timeout: the list when it is not of names
 	Kind    term.Term       // for Aborted, Error, BadRPC: the kind; for Raised: the reason; for Started: the name
 	Args    []term.Term     // further elements of the reason; nil when the reason is a bare atom
 	Text    string          // prose of the reason, when its kind is "text"

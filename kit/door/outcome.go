@@ -197,6 +197,9 @@ func (o Outcome) head() ([]byte, error) {
 		}
 		return term.ToJSON(o.Kind)
 	case Timeout:
+		if len(o.Value) > 0 {
+			return o.Value, nil
+		}
 		return json.Marshal(slices.Concat([]string{}, o.Tables))
 	case Down:
 		return quote("not running"), nil
@@ -329,7 +332,10 @@ func (o *Outcome) setHead(head json.RawMessage) (err error) {
 	case Aborted, Error, BadRPC, Raised, Started:
 		o.Kind, err = term.FromJSON(head)
 	case Timeout:
-		return json.Unmarshal(head, &o.Tables)
+		if json.Unmarshal(head, &o.Tables) != nil {
+			var list []json.RawMessage
+			o.Tables, o.Value, err = nil, head, json.Unmarshal(head, &list)
+		}
 	}
 	return err
 }

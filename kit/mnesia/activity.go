@@ -140,11 +140,24 @@ func (f *Face) transaction(ctx context.Context, req door.Request) door.Outcome {
 }
 
 func (f *Face) activityVerb(ctx context.Context, req door.Request) door.Outcome {
-	kind, ok := kindOf(req.Args[0])
+	kind, opts, ok := kindAndRetries(req.Args[0])
 	if !ok {
 		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("bad_type"), req.Args[0])})
 	}
-	return f.run(ctx, kind, req.Args[1], store.TxOptions{})
+	return f.run(ctx, kind, req.Args[1], opts)
+}
+
+// kindAndRetries reads the kind of an activity: an atom, or {transaction, Retries} and {sync_transaction, Retries} as
+// mnesia:activity/2 takes them.
+func kindAndRetries(t term.Term) (store.Kind, store.TxOptions, bool) {
+	pair, isPair := t.(term.Tuple)
+	if !isPair || len(pair) != 2 {
+		kind, ok := kindOf(t)
+		return kind, store.TxOptions{}, ok
+	}
+	kind, ok := kindOf(pair[0])
+	opts, err := retriesIn(pair[1])
+	return kind, opts, ok && err == nil && kind <= store.SyncTransaction
 }
 
 func (f *Face) run(ctx context.Context, kind store.Kind, ops term.Term, opts store.TxOptions) door.Outcome {
@@ -167,15 +180,23 @@ func kindOf(t term.Term) (store.Kind, bool) {
 // txOptionsOf reads how often a transaction may run, and whether its commit waits for the discs. Absent arguments and the
 // atom infinity are no limit.
 func txOptionsOf(req door.Request, i int) (store.TxOptions, error) {
-	opts := store.TxOptions{Retries: store.Infinity, Durable: len(req.Args) > i+1 && term.Equal(req.Args[i+1], term.Atom("true"))}
-	if len(req.Args) <= i || term.Equal(req.Args[i], term.Atom("infinity")) {
-		return opts, nil
+	opts := store.TxOptions{Retries: store.Infinity}
+	var err error
+	if len(req.Args) > i {
+		opts, err = retriesIn(req.Args[i])
 	}
-	n, ok := req.Args[i].(term.Int)
+	opts.Durable = len(req.Args) > i+1 && term.Equal(req.Args[i+1], term.Atom("true"))
+	return opts, err
+}
+
+func retriesIn(t term.Term) (store.TxOptions, error) {
+	if term.Equal(t, term.Atom("infinity")) {
+		return store.TxOptions{Retries: store.Infinity}, nil
+	}
+	n, ok := t.(term.Int)
 	if !ok || n < 0 {
-		return opts, &store.Error{Class: store.Aborted,
-			Reason: term.T(term.Atom("badarg"), term.Opaque{Sort: "fun"}, term.List{}, req.Args[i], term.Atom("mnesia"))}
+		return store.TxOptions{}, &store.Error{Class: store.Aborted,
+			Reason: term.T(term.Atom("badarg"), term.Opaque{Sort: "fun"}, term.List{}, t, term.Atom("mnesia"))}
 	}
-	opts.Retries = max(1, int(n)) // it runs once in any case
-	return opts, nil
+	return store.TxOptions{Retries: max(1, int(n))}, nil // it runs once in any case
 }

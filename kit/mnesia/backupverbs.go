@@ -83,14 +83,16 @@ func fileName(t term.Term) string {
 
 // writeFile makes a file of the node. What the disc refuses is Mnesia's {'EXIT', {error, {file_error, Name, Why}}}.
 func (f *Face) writeFile(name string, content func(io.Writer) error) error {
-	fileError := func(why string) error {
+	fileError := func(why string) *store.Error {
 		return &store.Error{Class: store.Failed, Reason: term.T(term.Atom("EXIT"), term.T(term.Atom("error"),
 			term.T(term.Atom("file_error"), term.Str(name), term.Atom(why))))}
 	}
 	files := f.store.Files()
 	switch {
-	case disk.SideName(name) != nil, files == nil:
-		return fileError("enoent")
+	case disk.SideName(name) != nil:
+		return fileError("enoent").WithHint("name it plainly, such as monday.bup, without folders: backups lie in a folder of the node's own, and file_get carries them elsewhere")
+	case files == nil:
+		return fileError("enoent").WithHint("this node has no folder for files")
 	}
 	err := files.WriteFile(name, content)
 	var e *store.Error
@@ -98,7 +100,7 @@ func (f *Face) writeFile(name string, content func(io.Writer) error) error {
 		return err
 	}
 	if errors.Is(err, disk.ErrFull) {
-		return fileError("enospc")
+		return fileError("enospc").WithHint("the disc is full; what was there before is whole")
 	}
 	return err
 }

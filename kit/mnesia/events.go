@@ -29,7 +29,7 @@ func (f *Face) subscribe(ctx context.Context, req door.Request) door.Outcome {
 	}
 	to, ok := subscriptionOf(what)
 	if !ok {
-		return door.ErrorWith("badarg", what)
+		return door.ErrorWith("badarg", asTuple(what))
 	}
 	sub, out := f.mailbox(ctx, p)
 	if sub == nil {
@@ -72,7 +72,7 @@ func (f *Face) unsubscribe(_ context.Context, req door.Request) door.Outcome {
 	to, ok := subscriptionOf(what)
 	sub := f.subOf(p)
 	if !ok || sub == nil {
-		return door.ErrorWith("badarg", what)
+		return door.ErrorWith("badarg", asTuple(what))
 	}
 	n, err := sub.Unsubscribe(to)
 	return answered(term.Atom(n), err)
@@ -112,6 +112,19 @@ func subscriptionOf(what term.Term) (store.SubscribeTo, bool) {
 		return tableSubscription(table, detail)
 	}
 	return store.SubscribeTo{}, false
+}
+
+// asTuple writes the {"table":t,"detail":d} of a step as Mnesia takes it.
+func asTuple(what term.Term) term.Term {
+	m, ok := what.(term.Map)
+	if !ok || m.Opt("table") == nil {
+		return what
+	}
+	t := term.T(term.Atom("table"), m.Opt("table"))
+	if d := m.Opt("detail"); d != nil {
+		t = append(t, d)
+	}
+	return t
 }
 
 func tableSubscription(table, detail term.Term) (store.SubscribeTo, bool) {
@@ -198,9 +211,9 @@ func tableEvent(e store.Event, add func(string, any)) {
 	case e.Kind == "schema_write" || e.Kind == "schema_delete":
 		add("table", term.Atom(e.Table))
 		switch {
-		case e.What != nil: // the definition goes by its name alone
 		case e.Detailed:
 			add("detailed", term.Atom("true"))
+		case e.What != nil: // the definition goes by its name alone
 		default:
 			add("def", term.Atom("true"))
 		}

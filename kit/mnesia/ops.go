@@ -85,6 +85,10 @@ func (c call) table() (string, error) {
 		switch c.name.Params[1] {
 		case "record", "pattern", "spec":
 			why = append(why, c.args[1])
+			if c.name.Name == "write" {
+				lock := append(c.lock(2), store.WriteLock)[0]
+				why = append(why, term.Atom(lock))
+			}
 		case "item":
 			why[0], why = term.Atom("no_exists"), append(why, c.args[1])
 		}
@@ -185,11 +189,11 @@ func controlOps() []Op {
 			run: func(c call) (json.RawMessage, error) { return c.nest(store.Transaction, c.args[0]) }},
 		{Name: "activity", Params: []string{"kind", "ops"}, dirty: true, Doc: "Performs operations in a (nested) activity.",
 			run: func(c call) (json.RawMessage, error) {
-				kind, ok := kindOf(c.args[0])
+				kind, opts, ok := kindAndRetries(c.args[0])
 				if !ok {
 					return jsOutcome(Outcome(badType(c.args[0]))), nil
 				}
-				return c.nest(kind, c.args[1])
+				return c.nest(kind, c.args[1], opts)
 			}},
 		{Name: "api", Params: []string{"step"}, dirty: true, Doc: "Calls a function that is no operation, inside the activity.", run: api},
 		{Name: "table_info", Params: []string{"table", "item"}, dirty: true, Doc: "Answers a question about a table.",
@@ -203,12 +207,12 @@ func controlOps() []Op {
 	}
 }
 
-func (c call) nest(kind store.Kind, ops term.Term) (json.RawMessage, error) {
+func (c call) nest(kind store.Kind, ops term.Term, opts ...store.TxOptions) (json.RawMessage, error) {
 	list, ok := listOf(ops)
 	if !ok {
 		return nil, badOp("the operations of an activity are a list")
 	}
-	out, err := c.activity(kind, list, c.depth+1)
+	out, err := c.activity(kind, list, c.depth+1, opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -108,6 +108,7 @@ var txOps = []Op{
 	{Name: "nest_commit", Doc: "Closes the innermost one and keeps its changes.", run: func(c call) (json.RawMessage, error) { c.tx.Unnest(true); return okJSON, nil }},
 	{Name: "nest_abort", Doc: "Closes the innermost one and undoes its changes.", run: func(c call) (json.RawMessage, error) { c.tx.Unnest(false); return okJSON, nil }},
 	{Name: "qlc", Params: []string{"query"}, Doc: "A query comprehension over one table or two.", run: qlc},
+	{Name: "explain", Params: []string{"query"}, Doc: "How a query comprehension finds its rows: for each table by its key, an index, a range of keys, or a scan.", run: explain},
 	{Name: "incr", Params: []string{"table", "key", "n"}, Doc: "Reads under a write lock, adds to the third field, writes.", run: onTable(func(c call, t string) (json.RawMessage, error) {
 		return c.incr(t, store.WriteLock)
 	})},

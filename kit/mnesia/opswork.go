@@ -138,7 +138,7 @@ func (c call) selectChunks(table string) (json.RawMessage, error) {
 	if n < 1 {
 		return nil, where
 	}
-	found, err := c.tx.Select(table, spec, c.lock(3)...)
+	found, err := c.tx.SelectChunks(table, spec, int(min(n, maxChunk)), c.lock(3)...)
 	var e *store.Error
 	if errors.As(err, &e) && e.Class != store.Raised {
 		if t, ok := e.Reason.(term.Tuple); ok && term.Equal(t[0], term.Atom("badarg")) {
@@ -149,14 +149,18 @@ func (c call) selectChunks(table string) (json.RawMessage, error) {
 		return nil, err
 	}
 	if !c.f.ordered(table) {
-		return append(append(json.RawMessage(`{"all":`), js(term.List(sorted(found)))...), '}'), nil
+		all := slices.Concat(found...)
+		return append(append(json.RawMessage(`{"all":`), js(term.List(sorted(all)))...), '}'), nil
 	}
 	chunks := term.List{}
-	for part := range slices.Chunk(found, int(n)) {
+	for _, part := range found {
 		chunks = append(chunks, term.List(part))
 	}
 	return append(append(json.RawMessage(`{"chunks":`), js(chunks)...), '}'), nil
 }
+
+// maxChunk bounds what is asked for at once.
+const maxChunk = 1 << 30
 
 // incr reads a record, adds to its third field and writes it back.
 func (c call) incr(table string, lock store.Lock) (json.RawMessage, error) {
@@ -185,7 +189,12 @@ func lockItem(c call) (json.RawMessage, error) {
 	kind := c.lock(1)[0]
 	what, args := itemOf(c.args[0])
 	switch {
+	case what == "table" && len(args) == 1 && kind == "none":
+		return js(term.List{}), nil // mnesia:lock_table/2 lets it pass
 	case what == "table" && len(args) == 1:
+		if kind == store.LoadLock {
+			kind = store.WriteLock // mnesia:lock/2 takes it as one
+		}
 		if t, ok := args[0].(term.Atom); ok {
 			ns, err := c.tx.LockTable(string(t), kind)
 			if kind == store.ReadLock && c.tx.IsTransaction() {
@@ -198,6 +207,9 @@ func lockItem(c call) (json.RawMessage, error) {
 			return c.lockRecord(string(t), args[1], kind)
 		}
 	case what == "global" && len(args) == 2:
+		if kind != store.ReadLock && kind != store.WriteLock {
+			return nil, &store.Error{Class: store.Aborted, Reason: term.T(term.Atom("bad_type"), c.args[1])}
+		}
 		if ns, ok := nodesOf(args[1]); ok {
 			locked, err := c.tx.LockGlobal(args[0], ns, kind)
 			return one(nodeList(locked), err)

@@ -3,64 +3,57 @@ package mnesia
 import (
 	"context"
 
+	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/store"
 	"netsplit/kit/term"
 )
 
 func (f *Face) startStore(ctx context.Context, r door.Request) door.Outcome {
-	var opts store.StartOptions
 	if len(r.Args) > 0 {
 		config, ok := r.Args[0].(term.Map)
 		if !ok {
 			return door.ErrorWith("badarg", r.Args[0])
 		}
 		for _, p := range config {
-			if k, _ := p.Key.(term.Atom); parameters[k] == nil || !parameters[k](p.Value) {
+			k, _ := p.Key.(term.Atom)
+			if err := f.store.Set(string(k), p.Value); err != nil {
 				return door.ErrorWith("bad_type", p.Key, p.Value)
-			}
-			if p.Key == term.Atom("extra_db_nodes") {
-				if opts.ExtraNodes, ok = nodesOf(p.Value); !ok {
-					return door.ErrorWith("badarg", p.Key)
-				}
 			}
 		}
 	}
-	return Outcome(f.store.Start(ctx, opts))
+	return Outcome(f.store.Start(ctx, store.StartOptions{}))
 }
 
-// parameters are what a start may be given, each with the check of its value.
-var parameters = map[term.Atom]func(term.Term) bool{
-	"access_module": isAtom, "auto_repair": isBool, "backup_module": isAtom, "debug": isAtom, "dir": isAny,
-	"dump_disc_copies_at_startup": isBool, "dump_log_load_regulation": isBool, "dump_log_update_in_place": isBool,
-	"event_module": isAtom, "extra_db_nodes": isList, "ignore_fallback_at_startup": isBool, "fallback_error_function": isAny,
-	"max_wait_for_decision": isAny, "schema_location": isAtom, "core_dir": isAny, "pid_sort_order": isAny,
-	"dump_log_time_threshold": isCount, "dump_log_write_threshold": isCount, "dc_dump_limit": isCount,
-	"no_table_loaders": isCount, "send_compressed": isCount, "max_transfer_size": isCount, "schema": isAny,
-}
-
-func isAny(term.Term) bool    { return true }
-func isAtom(t term.Term) bool { _, ok := t.(term.Atom); return ok }
-func isList(t term.Term) bool { _, ok := t.(term.List); return ok }
 func isBool(t term.Term) bool { a, ok := t.(term.Atom); return ok && (a == "true" || a == "false") }
-
-func isCount(t term.Term) bool {
-	n, ok := t.(term.Int)
-	return ok && n >= 0
-}
 
 // setMasterNodes takes the nodes and, when only one table is meant, the table.
 func (f *Face) setMasterNodes(_ context.Context, r door.Request) door.Outcome {
-	ns, ok := nodesOf(r.Args[0])
-	if !ok {
-		return door.ErrorWith("bad_type", r.Args[0])
-	}
 	table := ""
 	if len(r.Args) > 1 {
 		var err error
 		if table, err = tableOf(r.Args[1]); err != nil {
 			return door.ErrorWith("no_exists", r.Args[1])
 		}
+	}
+	l, ok := r.Args[0].(term.List)
+	switch {
+	case !ok && table != "":
+		return door.ErrorWith("bad_type", r.Args[1], r.Args[0])
+	case !ok:
+		return door.ErrorWith("bad_type", r.Args[0])
+	}
+	var strange term.List // no names of nodes: nodes that keep no copy
+	ns := []kit.NodeName{}
+	for _, e := range l {
+		if a, ok := e.(term.Atom); ok {
+			ns = append(ns, kit.NodeName(a))
+			continue
+		}
+		strange = append(strange, e)
+	}
+	if _, _, there := f.store.TableType(table); there && len(strange) > 0 {
+		return door.ErrorWith("no_exists", r.Args[1], strange)
 	}
 	return Outcome(f.store.SetMasterNodes(table, ns))
 }
@@ -84,9 +77,25 @@ func (f *Face) waitForTables(ctx context.Context, r door.Request) door.Outcome {
 	defer cancel()
 	if len(strange) > 0 && f.store.Running() {
 		<-ctx.Done()
-		return Outcome(&store.Error{Class: store.TimedOut, Reason: strange})
+		return timedOut(append(strange, f.notReady(tables)...))
 	}
 	return Outcome(f.store.WaitForTables(ctx, tables))
+}
+
+// timedOut is the answer of a wait that some tables, or what was given for tables, have outlasted.
+func timedOut(waits term.List) door.Outcome {
+	return door.Outcome{Status: door.Timeout, Value: js(term.List(sorted(waits)))}
+}
+
+// notReady lists those of some tables that cannot be used yet.
+func (f *Face) notReady(tables []string) (l term.List) {
+	for _, t := range tables {
+		at, err := f.store.TableInfo(t, term.Atom("where_to_read"))
+		if err != nil || at == term.Term(term.Atom("nowhere")) {
+			l = append(l, term.Atom(t))
+		}
+	}
+	return l
 }
 
 func (f *Face) forceLoad(ctx context.Context, r door.Request) door.Outcome {
@@ -108,7 +117,7 @@ func (f *Face) systemInfo(_ context.Context, r door.Request) door.Outcome {
 func (f *Face) tableInfo(_ context.Context, r door.Request) door.Outcome {
 	t, err := tableOf(r.Args[0])
 	if err != nil {
-		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("no_exists"), r.Args[0], r.Args[1])})
+		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("bad_type"), r.Args[0])})
 	}
 	v, err := f.store.TableInfo(t, r.Args[1])
 	if r.Args[1] != term.Atom("attributes") {
@@ -160,7 +169,7 @@ func (f *Face) contents(ctx context.Context, r door.Request) door.Outcome {
 	}
 	_, wild, ok := f.store.TableType(t)
 	if !ok {
-		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("no_exists"), term.Atom(t))})
+		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("no_exists"), term.Atom(t), term.Atom("wild_pattern"))})
 	}
 	rows, err := f.store.DirtyMatchObject(ctx, t, wild)
 	v, err := env{f: f}.rows(t, rows, err)
@@ -195,37 +204,37 @@ func (f *Face) transform(ctx context.Context, r door.Request) door.Outcome {
 	if err != nil {
 		return Outcome(err)
 	}
+	name, err := f.store.TableInfo(t, term.Atom("record_name"))
+	switch {
+	case len(r.Args) > 3:
+		name = r.Args[3]
+	case err != nil && f.store.Running():
+		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("no_exists"), term.T(term.Atom(t), term.Atom("record_name")))})
+	case err != nil:
+		name = term.Atom(t)
+	}
+	fn := r.Args[1]
+	if m, ok := fn.(term.Map); ok && len(m) == 1 && m[0].Key == term.Atom("raw") {
+		fn = m[0].Value
+	}
 	tr := store.Transform{}
-	switch fn := r.Args[1].(type) {
-	case term.Atom:
-		if fn != "ignore" {
-			return Outcome(badType(term.Atom(t), fn))
-		}
-	case term.List:
-		if tr.Func, err = recordFunc(fn); err != nil {
+	changes, isFunc := fn.(term.List)
+	if isFunc {
+		if tr.Func, err = recordFunc(changes); err != nil {
 			return Outcome(err)
 		}
-	case term.Map:
-		raw := r.Args[1]
-		if len(fn) == 1 && fn[0].Key == term.Atom("raw") {
-			raw = fn[0].Value
-		}
-		return Outcome(badType(raw))
-	default:
-		return Outcome(badType(r.Args[1]))
 	}
 	attrs, ok := r.Args[2].(term.List)
-	if !ok {
-		return Outcome(badType(term.Atom(t), term.T(term.Atom("attributes"), r.Args[2])))
+	a, ok2 := name.(term.Atom)
+	if !ok || !ok2 || !isFunc && fn != term.Term(term.Atom("ignore")) {
+		return Outcome(badType(term.Atom(t), fn, r.Args[2], name))
 	}
-	tr.Attributes = names(attrs)
-	if len(r.Args) > 3 {
-		a, ok := r.Args[3].(term.Atom)
-		if !ok {
-			return Outcome(badType(term.Atom(t), r.Args[3]))
+	for _, attr := range attrs {
+		if _, ok := attr.(term.Atom); !ok {
+			return Outcome(badType(term.Atom(t), term.T(term.Atom("attributes"), term.L(attr))))
 		}
-		tr.RecordName = string(a)
 	}
+	tr.Attributes, tr.RecordName = names(attrs), string(a)
 	return Outcome(f.store.TransformTable(ctx, t, tr))
 }
 

@@ -2,9 +2,9 @@ package mnesia
 
 import (
 	"context"
-	"errors"
 	"io"
 
+	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/store"
 	"netsplit/kit/term"
@@ -15,7 +15,7 @@ import (
 func (f *Face) loadText(ctx context.Context, r door.Request) door.Outcome {
 	tables, records, err := textDef(r.Args[0])
 	if err != nil {
-		return Outcome(&store.Error{Class: store.Failed, Reason: term.T(term.Str("cannot read the text"), term.Str(err.Error()))})
+		return Outcome(err)
 	}
 	if err := f.ensureStarted(ctx); err != nil {
 		return Outcome(err)
@@ -51,14 +51,15 @@ func (f *Face) loadText(ctx context.Context, r door.Request) door.Outcome {
 	}))
 }
 
-// textDef reads a definition {tables: [[Name, Options]], records: [..]}, or the text of a file.
+// textDef reads a definition {tables: [[Name, Options]], records: [..]}, or the text of a file. What is wrong with it is
+// refused as mnesia_text:parse/1 does; the hint says where.
 func textDef(t term.Term) (tables, records term.List, err error) {
 	if text, ok := t.(term.Bin); ok {
 		tables, records, err = readText(string(text))
 	} else {
 		m, ok := t.(term.Map)
 		if !ok {
-			return nil, nil, errors.New("it is neither text nor a definition")
+			return nil, nil, badText("bad_header", "it is neither text nor a definition")
 		}
 		tables, _ = m.Opt("tables").(term.List)
 		records, _ = m.Opt("records").(term.List)
@@ -66,50 +67,53 @@ func textDef(t term.Term) (tables, records term.List, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	defined := map[term.Term]bool{}
 	for _, t := range tables {
 		p, ok := t.(term.List)
 		if !ok || len(p) != 2 {
-			return nil, nil, errors.New("a table is a name and its options")
+			return nil, nil, badText("bad_header", "a table is a name and its options")
 		}
-		_, isName := p[0].(term.Atom)
+		name, isName := p[0].(term.Atom)
 		if _, ok := props(p[1]); !ok || !isName {
-			return nil, nil, errors.New("a table is a name and its options")
+			return nil, nil, badText("bad_header", "a table is a name and its options")
 		}
+		defined[name] = true
 	}
 	for _, rec := range records {
-		row, ok := rec.(term.Tuple)
-		if !ok || len(row) < 2 {
-			return nil, nil, errors.New("a record is a tuple that begins with the table's name")
-		}
-		if _, ok := row[0].(term.Atom); !ok {
-			return nil, nil, errors.New("a record is a tuple that begins with the table's name")
+		row, _ := rec.(term.Tuple)
+		if len(row) < 2 || !isAtom(row[0]) || !defined[row[0]] {
+			return nil, nil, badText("undefined_object", "a record is a tuple that begins with the name of a table of the header: "+term.String(rec))
 		}
 	}
 	return tables, records, nil
+}
+
+func isAtom(t term.Term) bool { _, ok := t.(term.Atom); return ok }
+
+func badText(kind term.Atom, hint string) error {
+	return &kit.Error{Op: "load text", Kind: kit.Invalid, Hint: hint, Err: &store.Error{Class: store.Failed, Reason: kind}}
 }
 
 // readText takes the terms of a file apart: first {tables, [{Name, Options}]}, then records.
 func readText(text string) (tables, records term.List, err error) {
 	terms, err := parseTerms(text)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, badText("read", err.Error())
 	}
 	if len(terms) == 0 {
-		return nil, nil, errors.New("it does not begin with {tables, [..]}")
+		return nil, nil, badText("bad_header", "it does not begin with {tables, [..]}")
 	}
 	head, value := pair(terms[0])
 	l, ok := value.(term.List)
-	if head != "tables" || !ok {
-		return nil, nil, errors.New("it does not begin with {tables, [..]}")
+	switch {
+	case head != "tables":
+		return nil, nil, badText("bad_header", "it does not begin with {tables, [..]}")
+	case !ok:
+		return nil, nil, &store.Error{Class: store.Errored, Reason: term.T(term.Atom("case_clause"), value)}
 	}
 	for _, t := range l {
-		switch t := t.(type) {
-		case term.Tuple:
-			tables = append(tables, term.List(t))
-		case term.Atom:
-			tables = append(tables, term.L(t, term.List{}))
-		default:
-			tables = append(tables, t)
+		if p, ok := t.(term.Tuple); ok { // a bare name defines nothing
+			tables = append(tables, term.List(p))
 		}
 	}
 	return tables, terms[1:], nil

@@ -25,6 +25,7 @@ func (f *Face) list() []verb {
 		plain("delete_schema", p("nodes"), "Removes schema and tables from the discs of nodes.", f.deleteSchema),
 		plain("start_store", p("config?"), "Starts the store; tables load in the background.", f.startStore),
 		plain("stop_store", nil, "Stops the store in good order.", f.stopStore),
+		plain("damage", p("file", "what"), "Does to the disc of a stopped store what the loss of a file of Mnesia's does there.", f.damage),
 		plain("change_config", p("key", "value"), "Changes a setting of the running store.", f.changeConfig),
 		plain("set_master_nodes", p("nodes", "table?"), "From its next start on the node loads its tables from the masters.", f.setMasterNodes),
 		plain("wait_for_tables", p("tables", "timeout"), "Waits until tables are loaded.", f.waitForTables),
@@ -38,9 +39,7 @@ func (f *Face) list() []verb {
 		plain("held_locks", nil, "Lists the locks held at this node.", func(context.Context, door.Request) door.Outcome { return f.lockLines(f.store.HeldLocks()) }),
 		plain("lock_queue", nil, "Lists what waits for a lock at this node.", func(context.Context, door.Request) door.Outcome { return f.lockLines(f.store.LockQueue()) }),
 		schema("create_table", p("table", "opts?"), "Makes a table.", f.createTable),
-		schema("create_table_raw", p("arg"), "Makes a table from a property list.", func(ctx context.Context, r door.Request) door.Outcome {
-			return Outcome(f.store.CreateTableTerm(ctx, r.Args[0]))
-		}),
+		schema("create_table_raw", p("arg"), "Makes a table from a property list.", f.createTableRaw),
 		schema("delete_table", p("table"), "Removes a table.", f.named(f.store.DeleteTable)),
 		schema("clear_table", p("table"), "Deletes all rows.", f.named(f.store.ClearTable)),
 		schema("add_table_copy", p("table", "node", "type"), "Gives a node a copy.", f.copied(f.store.AddTableCopy)),
@@ -120,12 +119,30 @@ func (f *Face) stopStore(ctx context.Context, _ door.Request) door.Outcome {
 	return door.OKTerm(term.Atom("stopped"))
 }
 
+func (f *Face) damage(_ context.Context, r door.Request) door.Outcome {
+	file, ok := r.Args[0].(term.Bin)
+	what, ok2 := r.Args[1].(term.Atom)
+	if !ok || !ok2 {
+		return door.ErrorWith("badarg", r.Args...)
+	}
+	if err := f.store.Damage(string(file), string(what)); err != nil {
+		return Outcome(err)
+	}
+	return door.Done()
+}
+
 func (f *Face) changeConfig(ctx context.Context, r door.Request) door.Outcome {
+	if name, _ := r.Args[0].(term.Atom); name != "extra_db_nodes" {
+		if err := f.store.ChangeConfig(string(name), r.Args[1]); err != nil {
+			return Outcome(err)
+		}
+		return door.OKTerm(r.Args[1])
+	}
 	if !f.store.Running() {
 		return door.ErrorWith("node_not_running", term.Atom(f.store.Self()))
 	}
 	ns, ok := nodesOf(r.Args[1])
-	if !ok || !term.Equal(r.Args[0], term.Atom("extra_db_nodes")) {
+	if !ok {
 		return door.ErrorWith("badarg", r.Args[0])
 	}
 	got, err := f.store.ChangeExtraNodes(ctx, ns)
@@ -148,6 +165,10 @@ func (f *Face) createTable(ctx context.Context, r door.Request) door.Outcome {
 		}
 	}
 	return Outcome(f.store.CreateTableTerm(ctx, arg))
+}
+
+func (f *Face) createTableRaw(ctx context.Context, r door.Request) door.Outcome {
+	return Outcome(f.store.CreateTableTerm(ctx, r.Args[0]))
 }
 
 // tableOf reads a table's name; anything else names no table.
@@ -186,8 +207,13 @@ func (f *Face) copied(act func(context.Context, string, kit.NodeName, store.Stor
 		}
 		n, ok := r.Args[1].(term.Atom)
 		st, ok2 := r.Args[2].(term.Atom)
-		if !ok || !ok2 {
-			return Outcome(badType(term.Atom(t), r.Args[1], r.Args[2]))
+		switch {
+		case !ok:
+			return Outcome(badType(term.Atom(t), r.Args[1]))
+		case !ok2 && r.Verb == "change_table_copy_type":
+			return Outcome(badType(term.T(term.Atom("storage_type"), r.Args[2])))
+		case !ok2:
+			return Outcome(&store.Error{Class: store.Aborted, Reason: term.T(term.Atom("badarg"), term.Atom(t), r.Args[2])})
 		}
 		return Outcome(act(ctx, t, kit.NodeName(n), store.Storage(st)))
 	}
@@ -257,13 +283,16 @@ func (f *Face) majority(ctx context.Context, r door.Request) door.Outcome {
 	case term.Atom("true"), term.Atom("false"):
 		return Outcome(f.store.ChangeTableMajority(ctx, t, r.Args[1] == term.Atom("true")))
 	}
-	return Outcome(badType(term.Atom(t), term.T(term.Atom("majority"), r.Args[1])))
+	return Outcome(&store.Error{Class: store.Errored, Reason: term.Atom("function_clause")})
 }
 
 func (f *Face) readProperty(_ context.Context, r door.Request) door.Outcome {
 	t, err := tableOf(r.Args[0])
 	if err != nil {
 		return Outcome(err)
+	}
+	if !f.store.Running() {
+		return Outcome(&store.Error{Class: store.Aborted, Exit: true, Reason: term.T(term.Atom("node_not_running"), term.Atom(f.store.Self()))})
 	}
 	return answered(f.store.ReadTableProperty(t, r.Args[1]))
 }

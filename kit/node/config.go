@@ -32,8 +32,9 @@ type Config struct {
 	Incarnation uint64 `json:"incarnation,omitempty"`
 
 	// The rest is for real nodes only.
-	Disc     string        `json:"disc,omitempty"` // folder of the disc copies; empty for none
-	Door     string        `json:"door,omitempty"` // path of the unix socket
+	Disc     string        `json:"disc,omitempty"`    // folder of the disc copies; empty for none
+	Backups  string        `json:"backups,omitempty"` // folder of the node's own files; empty: they lie on the disc
+	Door     string        `json:"door,omitempty"`    // path of the unix socket
 	Lab      string        `json:"lab,omitempty"`
 	LabFile  string        `json:"lab_file,omitempty"` // the node ends when this file vanishes or has another ID than LabID
 	LabID    string        `json:"lab_id,omitempty"`

@@ -42,6 +42,7 @@ var ErrStopped = errors.New("the node was stopped")
 type Place struct {
 	Network wire.Network
 	Disk    *disk.Options // nil for a node without a disc
+	Files   *disk.Options // where the node's own files lie, its backups; nil: on the disc
 	// Serve lets requests in and gives them to the handler; it returns when ctx has ended and every handler
 	// has returned.
 	Serve func(ctx context.Context, h door.Handler) error
@@ -58,6 +59,7 @@ type Node struct {
 	store   *store.Store
 	face    *mnesia.Face
 	disk    *disk.Disk
+	files   *disk.Kept // nil when they lie on the disc
 	mux     *door.Mux
 	journal *door.Journal // nil when there is none
 	tasks   sync.WaitGroup
@@ -161,7 +163,14 @@ func (n *Node) open(place Place) error {
 		}
 	}
 	n.links = newLinks(n)
-	if n.store, err = store.Open(store.Config{Peers: n.links, Disk: n.disk, Watch: n.storeEvent}); err != nil {
+	cfg := store.Config{Peers: n.links, Disk: n.disk, Watch: n.storeEvent}
+	if place.Files != nil {
+		if n.files, err = disk.OpenKept(*place.Files); err != nil {
+			return err
+		}
+		cfg.Files = n.files
+	}
+	if n.store, err = store.Open(cfg); err != nil {
 		return err
 	}
 	n.face = mnesia.New(n.store)
@@ -229,6 +238,9 @@ func (n *Node) close() error {
 	}
 	if n.disk != nil {
 		errs = append(errs, n.disk.Close())
+	}
+	if n.files != nil {
+		errs = append(errs, n.files.Close())
 	}
 	n.tasks.Wait()
 	if n.journal != nil {

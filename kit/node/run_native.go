@@ -46,6 +46,10 @@ func Run(ctx context.Context, cfg Config, app App, ready func(*Node)) error {
 		d := disk.Dir(cfg.Disc)
 		place.Disk = &d
 	}
+	if cfg.Backups != "" {
+		d := disk.Dir(cfg.Backups)
+		place.Files = &d
+	}
 	served := false
 	place.Serve = func(ctx context.Context, h door.Handler) error {
 		served = true

@@ -25,7 +25,7 @@ func RunSimulated(ctx context.Context, link *simlink.Link, app App) error {
 	d := disk.Link(link)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return run(ctx, cfg, app, Place{Network: network, Disk: &d, Serve: func(ctx context.Context, h door.Handler) error {
+	return run(ctx, cfg, app, Place{Network: network, Disk: &d, Files: &d, Serve: func(ctx context.Context, h door.Handler) error {
 		return serveLink(ctx, link, h)
 	}}, nil)
 }

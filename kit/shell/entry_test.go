@@ -176,9 +176,9 @@ func TestEntriesAndDataSurviveTheJournal(t *testing.T) {
 // verb or operation is not forgotten here, and no function asks for more than it takes.
 func TestStoreHasNothingThatTheShellLacks(t *testing.T) {
 	elsewhere := []string{"abort", "raise", "try", "sleep", "transaction", "activity", "api", "foldl", "foldr", "incr", "incr_r", // lambdas do these
-		"write1", "dirty_write1", "nest_begin", "nest_commit", "nest_abort", "qlc",
+		"write1", "dirty_write1", "nest_begin", "nest_commit", "nest_abort",
 		"dirty", "repeat_dirty", "measure", "fill", "create_table_raw", "tx_begin", "tx_op", "tx_wait", "tx_commit", "tx_kill", "tx_info", "tx_id",
-		"events", "boot_events", "ops", "file_get", "file_put"}
+		"events", "boot_events", "ops", "damage", "file_get", "file_put"}
 	check := func(name string, params []string) {
 		v := verbNamed(name)
 		if v == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"netsplit/kit"
@@ -65,6 +66,19 @@ type disk struct {
 
 func newDisk(f DiskFault) *disk {
 	return &disk{durable: map[string][]byte{}, sizes: map[string]int{}, fault: f}
+}
+
+// wiped gives the disc of a node that does not run after it was emptied: the node's own files stay.
+func (d *disk) wiped() *disk {
+	e := newDisk(d.fault)
+	for name, data := range d.durable {
+		if strings.HasPrefix(name, simlink.KeptPrefix) {
+			e.durable[name] = data
+			e.sizes[name] = len(data)
+			e.bytes += len(data)
+		}
+	}
+	return e
 }
 
 // take applies a change that the node asks for; it gives WASI's error number.

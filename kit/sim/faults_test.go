@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"netsplit/kit"
+	"netsplit/kit/simlink"
 	"netsplit/kit/wire"
 )
 
@@ -336,5 +337,20 @@ func TestLogIsBounded(t *testing.T) {
 	}
 	if whole.Hash() != short.Hash() {
 		t.Error("the hash depends on what is kept")
+	}
+}
+
+// Emptying a disc leaves the node's own files, its backups.
+func TestWipedDisc(t *testing.T) {
+	d := newDisk(DiskFault{Capacity: 100})
+	for _, name := range []string{"log.1", simlink.KeptPrefix + "monday"} {
+		if errno := d.take(simlink.Frame{Kind: simlink.DiskAppend, Name: name, Data: []byte("12345")}); errno != errnoOK {
+			t.Fatal(errno)
+		}
+	}
+	d.settle(len(d.pending))
+	d = d.wiped()
+	if len(d.durable) != 1 || string(d.durable[simlink.KeptPrefix+"monday"]) != "12345" || d.bytes != 5 || d.fault.Capacity != 100 {
+		t.Errorf("%+v", d)
 	}
 }

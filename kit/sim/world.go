@@ -324,7 +324,7 @@ func (w *World) SetDisk(name kit.NodeName, f DiskFault) error {
 	return nil
 }
 
-// WipeDisc empties the disc of a node that does not run.
+// WipeDisc empties the disc of a node that does not run. Its backups stay.
 func (w *World) WipeDisc(name kit.NodeName) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -335,7 +335,7 @@ func (w *World) WipeDisc(name kit.NodeName) error {
 	if n.g != nil {
 		return &kit.Error{Op: "wipe disc of", Kind: kit.Refused, What: string(name), Err: errors.New("it runs")}
 	}
-	n.disk = newDisk(n.disk.fault)
+	n.disk = n.disk.wiped()
 	w.note(Event{What: DiskRule, Node: name, Note: "wiped"}, nil)
 	return nil
 }

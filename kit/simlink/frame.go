@@ -25,6 +25,9 @@ const (
 	MaxName = 256      // bytes of Name
 )
 
+// KeptPrefix begins the names of a node's own files, its backups: they stay when its disc is emptied.
+const KeptPrefix = "file."
+
 // Kind says what a frame is. The comment names the fields that count and, in brackets, who sends it.
 type Kind byte
 

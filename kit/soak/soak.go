@@ -243,7 +243,7 @@ func drawRound(r *rand.Rand, p Plan) Round {
 	between := func(a, b time.Duration) time.Duration { return a + time.Duration(r.Int64N(int64(b-a)/1000)*1000) }
 	ms := time.Millisecond
 	pick := func() kit.NodeName { return p.Nodes[r.IntN(len(p.Nodes))] }
-	round := Round{Length: between(300*ms, 600*ms), Think: 12 * ms}
+	round := Round{Length: between(200*ms, 400*ms), Think: 12 * ms}
 	switch p.Weather {
 	case Kills, Power:
 		for range 1 + r.IntN(4) {
@@ -264,16 +264,16 @@ func drawRound(r *rand.Rand, p Plan) Round {
 			round.Faults[len(round.Faults)-1].Spread = 0
 		}
 	case Majority, Islands:
-		round.Length, round.Think = between(500*ms, 900*ms), 60*ms
+		round.Length, round.Think = between(300*ms, 600*ms), 100*ms
 		n := 1
 		if p.Weather == Majority {
-			n += r.IntN(2)
+			n += r.IntN(3) / 2
 		}
-		at := between(20*ms, 400*ms)
+		at := between(20*ms, 200*ms)
 		for range n {
-			f := Fault{At: at, For: between(1700*ms, 2200*ms), What: Isolate, Node: pick(), Silent: r.IntN(2) == 0, Way: []Way{BothWays, Outgoing, Incoming}[r.IntN(3)]}
+			f := Fault{At: at, For: between(1400*ms, 1800*ms), What: Isolate, Node: pick(), Silent: r.IntN(2) == 0, Way: []Way{BothWays, Outgoing, Incoming}[r.IntN(3)]}
 			if p.Weather == Majority && r.IntN(5) == 0 {
-				f.What, f.For = Freeze, between(1700*ms, 2200*ms)
+				f.What, f.For = Freeze, between(1400*ms, 1800*ms)
 			}
 			round.Faults = append(round.Faults, f)
 			at += f.For + between(400*ms, 800*ms)

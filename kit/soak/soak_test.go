@@ -26,6 +26,7 @@ var (
 	clients = flag.Int("clients", 0, "with -seed: clients per node")
 	module  = flag.String("module", "../..", "the module whose cmd/node the simulated nodes run")
 	only    = flag.String("weather", "", "only this weather")
+	budget  = flag.Duration("time", 0, "begin no more seeds after so long; 0 for no limit")
 	keep    = flag.Bool("keep", false, "go on after a failure")
 )
 
@@ -84,7 +85,8 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	took := time.Since(began)
-	t.Logf("%d seeds in %v (%.1f a second); %+v", len(plans), took.Round(time.Millisecond), float64(len(plans))/took.Seconds(), Sum(reports))
+	done := len(slices.DeleteFunc(slices.Clone(reports), func(r Report) bool { return r.Took == 0 }))
+	t.Logf("%d seeds in %v (%.1f a second); %+v", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), Sum(reports))
 	if len(failed) > 0 {
 		t.Logf("failures: %v", failed)
 	}
@@ -122,17 +124,19 @@ func all(t *testing.T, maker Maker, plans []Plan) ([]Report, []error) {
 				}
 				if err != nil || len(r.Problems) > 0 {
 					failures++
+					t.Logf("seed %d (%s): %v %.1500v", plans[i].Seed, plans[i].Weather, err, problems(r)) // at once: a long run may be ended
 				}
 				mu.Unlock()
 			}
 		})
 	}
+	began := time.Now()
 	for i := range plans {
 		mu.Lock()
 		enough := failures > maxFailures && !*keep
 		mu.Unlock()
-		if enough {
-			t.Logf("gave up after %d plans", i)
+		if enough || *budget > 0 && time.Since(began) > *budget {
+			t.Logf("ended after %d plans", i)
 			break
 		}
 		next <- i

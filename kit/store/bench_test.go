@@ -118,3 +118,39 @@ func BenchmarkHotKey(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkActivity does two operations in an activity of each kind.
+func BenchmarkActivity(b *testing.B) {
+	for _, kind := range []Kind{Transaction, AsyncDirty, ETS} {
+		for _, what := range []string{"read", "write"} {
+			b.Run(fmt.Sprintf("%v/%s", kind, what), func(b *testing.B) {
+				s := fill(b, started(b, "a"), Table{Name: "t"}, benchRows)
+				ctx := context.Background()
+				rows := make([]term.Tuple, benchRows)
+				for i := range rows {
+					rows[i] = row("t", i)
+				}
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					x, y := rows[i%benchRows], rows[(i+77)%benchRows]
+					err := s.Activity(ctx, kind, func(tx *Tx) error {
+						if what == "write" {
+							if err := tx.Write("t", x); err != nil {
+								return err
+							}
+							return tx.Write("t", y)
+						}
+						if _, err := tx.Read("t", x[1]); err != nil {
+							return err
+						}
+						_, err := tx.Read("t", y[1])
+						return err
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

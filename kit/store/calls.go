@@ -236,6 +236,8 @@ func (s *Store) Receive(from kit.NodeName, frame []byte) {
 		s.onReply(from, r)
 	case fChunk:
 		s.onChunk(from, r)
+	case fTaken:
+		s.onTaken(from, r)
 	case fStatus:
 		s.onStatus(from, r)
 	}

@@ -80,7 +80,7 @@ func (s *Store) retain(d *data, o *op) {
 			r.keepAll(d)
 			return
 		}
-		r.keep(key, d.get(key))
+		r.keep(key, d.before(o, key))
 	})
 	s.limitRetained()
 }

@@ -32,6 +32,7 @@ const (
 	fCast                           // a message of the control plane, as a term
 	fSettled                        // a participant needs no decisions but those named
 	fRuled                          // what was decided about a transaction while its coordinator was away
+	fTaken                          // a copy has taken a chunk
 )
 
 // maxItems bounds every count in a frame, far above what a frame of the wire's size can hold.
@@ -154,11 +155,15 @@ func (r *reader) nodes() []kit.NodeName {
 }
 
 func (r *reader) tuple() term.Tuple {
-	t, ok := r.term().(term.Tuple)
-	if !ok || len(t) < 2 {
+	if r.err != nil {
+		return nil
+	}
+	t, rest, err := term.DecodeTuple(r.b)
+	if err != nil || len(t) < 2 {
 		r.fail()
 		return nil
 	}
+	r.b = rest
 	return t
 }
 
@@ -192,6 +197,9 @@ type op struct {
 	row  term.Tuple
 	key  term.Term
 	incr term.Term
+
+	old      []term.Tuple // the rows of the key before, when foreseen; see Store.foresee
+	foreseen bool
 }
 
 func (w *writer) ops(ops []op) *writer {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"netsplit/kit"
+	"netsplit/kit/store/disk"
 	"netsplit/kit/term"
 )
 
@@ -15,14 +17,47 @@ import (
 // first, and keeps what comes; then the source, once it has heard from everybody that nothing is on its way to it
 // alone any more, sends its rows.
 
-// loading is a copy of a table on its way from another node.
+// loading is a copy of a table on its way from another node. Its rows are put into memory and into a new image on the
+// disc as they come.
 type loading struct {
-	from  kit.NodeName
-	buf   *buffer
-	rows  *data
-	done  chan error // receives once
-	ended bool
+	id     uint64
+	own    Storage
+	from   kit.NodeName
+	buf    *buffer
+	rows   *data
+	done   chan error // receives once
+	ended  bool
+	chunks chan chunk    // one without rows is the end; it has room for all that the source may send ahead
+	about  chan int      // about how many rows will come
+	stop   chan struct{} // closed when nobody takes chunks any more
+	disc   *disk.Rebuild // nil when the copy is not on the disc
 }
+
+// chunk is a run of rows as they came.
+type chunk struct {
+	rows []term.Tuple
+	raw  []byte // the same, encoded
+	ends []int  // where each ends in raw
+}
+
+// chunk reads one. Its memory is its own.
+func (r *reader) chunk() chunk {
+	n := r.count()
+	c := chunk{rows: make([]term.Tuple, 0, min(n, 1<<12)), ends: make([]int, 0, min(n, 1<<12)), raw: bytes.Clone(r.b)}
+	r.b = c.raw
+	for range n {
+		row := r.tuple()
+		if r.err != nil {
+			break
+		}
+		c.rows = append(c.rows, row)
+		c.ends = append(c.ends, len(c.raw)-len(r.b))
+	}
+	return c
+}
+
+// chunksAhead is how many chunks of a copy may be on their way, or wait to be taken.
+const chunksAhead = 32
 
 // buffer keeps the operations that come for a copy while its rows are still on their way.
 type buffer struct {
@@ -44,18 +79,6 @@ func (b *buffer) take(o *op) bool {
 		b.ops = append(b.ops, *o)
 	}
 	return true
-}
-
-// flushKey names a copy in the making; flush is what its source waits for: that everything which was sent to it before
-// the new copy became a target has arrived.
-type flushKey struct {
-	tab string
-	to  kit.NodeName
-}
-
-type flush struct {
-	begun bool // the source itself has been asked
-	heard map[kit.NodeName]bool
 }
 
 // maxLoaders is how many tables are copied at a time (no_table_loaders).
@@ -131,12 +154,7 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 		if err != nil || l == nil {
 			return err
 		}
-		err = s.awaitRows(ctx, name, l)
-		if err == nil {
-			err = s.endCopy(name, l)
-			s.splitCopied(name, l.from)
-		}
-		if err != nil {
+		if err := s.takeCopy(ctx, l, name); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -151,10 +169,38 @@ func (s *Store) copyOnce(ctx context.Context, name string) error {
 	})
 }
 
+// takeCopy asks for the rows of a table, takes them, and puts the copy into use.
+func (s *Store) takeCopy(ctx context.Context, l *loading, name string) error {
+	filled := make(chan error, 1)
+	go func() { filled <- s.fill(l, name) }() // before the first rows can come
+	err := s.awaitRows(ctx, name, l, filled)
+	if err == nil {
+		select {
+		case l.chunks <- chunk{}:
+		case err = <-filled:
+			filled <- err
+		}
+	}
+	if err != nil {
+		close(l.stop)
+	}
+	if ferr := <-filled; err == nil {
+		err = ferr
+	}
+	if err == nil {
+		err = s.endCopy(name, l)
+		s.splitCopied(name, l.from)
+	}
+	if l.disc != nil {
+		l.disc.Abort()
+	}
+	return err
+}
+
 // awaitRows makes all nodes of the cluster send their writes to the new copy, too, also those that join meanwhile, and
 // waits until the rows are here.
-func (s *Store) awaitRows(ctx context.Context, name string, l *loading) error {
-	arg := term.T(term.Atom(name), term.Atom(l.from))
+func (s *Store) awaitRows(ctx context.Context, name string, l *loading, filled chan error) error {
+	arg := term.T(term.Atom(name), term.Atom(l.from), term.Int(l.id))
 	asked := map[kit.NodeName]uint64{} // in which stay in the cluster
 	for {
 		s.mu.Lock()
@@ -175,12 +221,53 @@ func (s *Store) awaitRows(ctx context.Context, name string, l *loading) error {
 		select {
 		case err := <-l.done:
 			return err
+		case err := <-filled: // it could not go on
+			filled <- err
+			return err
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
+
+// fill puts rows where they belong until the end or until it is stopped.
+func (s *Store) fill(l *loading, name string) error {
+	if l.own != RAM {
+		var err error
+		if l.disc, err = s.disk.Rebuild(name); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case c := <-l.chunks:
+			if len(c.rows) == 0 {
+				return nil
+			}
+			s.peers.Send(l.from, newFrame(fTaken).str(name).b)
+			at := 0
+			for i, row := range c.rows {
+				if l.rows.disc == nil {
+					l.rows.put(row)
+				}
+				if l.disc != nil {
+					if err := l.disc.PutEncoded(row, c.raw[at:c.ends[i]:c.ends[i]]); err != nil {
+						return err
+					}
+					at = c.ends[i]
+				}
+			}
+		case n := <-l.about:
+			l.rows.reserve(min(n, maxReserve))
+		case <-l.stop:
+			return nil
+		}
+	}
+}
+
+// maxReserve bounds the room that is made because another node says so.
+const maxReserve = 1 << 24
 
 // beginCopy makes the own copy a target of writes that are kept until the rows are here.
 func (s *Store) beginCopy(name string) (*loading, error) {
@@ -195,7 +282,9 @@ func (s *Store) beginCopy(name string) (*loading, error) {
 		return nil, abort("no_exists", term.Atom(name))
 	}
 	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
-	l := &loading{from: from, buf: &buffer{}, rows: newData(t.Def), done: make(chan error, 1)}
+	s.copies++
+	l := &loading{id: s.copies, own: t.own, from: from, about: make(chan int, 1), buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
+		chunks: make(chan chunk, chunksAhead+1), stop: make(chan struct{})}
 	s.loads[name] = l
 	s.setTab(name, func(t *tab) {
 		t.buf = l.buf
@@ -213,24 +302,12 @@ func (s *Store) endCopy(name string, l *loading) error {
 	if t == nil || t.own == Unknown {
 		return nil
 	}
-	b := l.buf
-	b.mu.Lock()
-	if b.full {
-		b.mu.Unlock()
-		return &kit.Error{Op: "copy table", What: name, Kind: kit.Overloaded}
+	if l.disc != nil { // writers go on: what they write is kept in memory still
+		if err := l.disc.Commit(); err != nil {
+			return err
+		}
 	}
-	for i := range b.ops {
-		l.rows.apply(&b.ops[i])
-	}
-	var err error
-	if t.own != RAM {
-		err = s.disk.Replace(name, slices.Values(l.rows.all()))
-	}
-	if err == nil {
-		b.done, b.data, b.ops = true, l.rows, nil
-	}
-	b.mu.Unlock()
-	if err != nil {
+	if err := s.endBuffer(t, l); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -238,16 +315,35 @@ func (s *Store) endCopy(name string, l *loading) error {
 	if cur := s.tabs[name]; cur == nil || cur.own == Unknown {
 		return nil
 	}
-	for _, pos := range s.tabs[name].Index {
-		l.rows.addIndex(pos)
-	}
+	l.rows.index(s.tabs[name].Def)
 	s.setTab(name, func(t *tab) {
 		t.data, t.buf = l.rows, nil
+		t.from, t.why = l.from, term.T(term.Atom("active_remote"), node(l.from))
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), func(n kit.NodeName) bool { return n == s.self })
 		t.active = sorted(t.active, []kit.NodeName{s.self})
 	})
 	s.reroute(name)
 	s.publish()
+	return nil
+}
+
+// endBuffer does what came while the rows were on their way; what comes from now on the copy takes itself.
+func (s *Store) endBuffer(t *tab, l *loading) error {
+	b := l.buf
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.full {
+		return &kit.Error{Op: "copy table", What: t.Name, Kind: kit.Overloaded}
+	}
+	for i := range b.ops {
+		if t.own != RAM {
+			if err := s.logOp(t, l.rows, &b.ops[i]); err != nil {
+				return err
+			}
+		}
+		l.rows.apply(&b.ops[i])
+	}
+	b.done, b.data, b.ops = true, l.rows, nil
 	return nil
 }
 
@@ -272,146 +368,39 @@ func (s *Store) unjoin(name string) {
 	}
 }
 
-func tabArg(arg term.Term) (string, kit.NodeName) {
-	if a, ok := arg.(term.Atom); ok {
-		return string(a), ""
-	}
-	t, _ := arg.(term.Tuple)
-	if len(t) != 2 {
-		return "", ""
-	}
-	name, _ := t[0].(term.Atom)
-	n, _ := t[1].(term.Atom)
-	return string(name), kit.NodeName(n)
-}
-
-// serveJoining makes another node's copy a target of writes, and tells the source that everything which went to it
-// alone has been sent.
-func serveJoining(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
-	name, source := tabArg(arg)
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	s.mu.Lock()
-	t := s.tabs[name]
-	if t == nil || s.phase != running {
-		s.mu.Unlock()
-		return nil, abort("no_exists", term.Atom(name))
-	}
-	s.setTab(name, func(t *tab) { t.joining = sorted(t.joining, []kit.NodeName{from}) })
-	s.publish()
-	s.mu.Unlock()
-	key := flushKey{name, from}
-	if source == s.self {
-		s.flushed(key, s.self)
-	} else {
-		s.cast(source, "flush", term.T(term.Atom(name), term.Atom(from)))
-	}
-	return nil, nil
-}
-
-func serveUnjoining(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
-	name, _ := tabArg(arg)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.setTab(name, func(t *tab) {
-		t.joining = slices.DeleteFunc(slices.Clone(t.joining), func(n kit.NodeName) bool { return n == from })
-	})
-	delete(s.flushes, flushKey{name, from})
-	s.publish()
-	return nil, nil
-}
-
-func serveFlush(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
-	name, to := tabArg(arg)
-	s.flushed(flushKey{name, to}, from)
-	return nil, nil
-}
-
-// flushed notes that a node has sent all it had before a new copy became a target. When all have, the rows go out.
-func (s *Store) flushed(key flushKey, from kit.NodeName) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != running {
-		return
-	}
-	f := s.flushes[key]
-	if f == nil {
-		if len(s.flushes) >= MaxTables {
-			return
-		}
-		f = &flush{heard: map[kit.NodeName]bool{}}
-		s.flushes[key] = f
-	}
-	f.heard[from] = true
-	f.begun = f.begun || from == s.self
-	s.trySend(key, f)
-}
-
-// trySend sends a table's rows when nothing is missing any more. Callers hold mu.
-func (s *Store) trySend(key flushKey, f *flush) {
-	if !f.begun {
-		return
-	}
-	for n := range s.nodes {
-		if n != key.to && !f.heard[n] {
-			return
-		}
-	}
-	delete(s.flushes, key)
-	t := s.tabs[key.tab]
-	s.go_(func(ctx context.Context) { s.sendRows(ctx, key, t) })
-}
-
-// chunkBytes is how much of a table goes into one frame, about.
-const chunkBytes = 256 << 10
-
-// sendRows sends a table to a node that makes a copy.
-func (s *Store) sendRows(ctx context.Context, key flushKey, t *tab) {
-	end := func(ok bool) {
-		s.peers.Send(key.to, newFrame(fChunk).str(key.tab).num(map[bool]uint64{true: 1, false: 2}[ok]).num(0).b)
-	}
-	if t == nil || t.data == nil {
-		end(false)
-		return
-	}
-	rows := t.data.all()
-	for len(rows) > 0 {
-		w := &writer{}
-		n := 0
-		for n < len(rows) && len(w.b) < chunkBytes {
-			w.term(rows[n])
-			n++
-		}
-		f := newFrame(fChunk).str(key.tab).num(0).num(uint64(n))
-		s.peers.Send(key.to, append(f.b, w.b...))
-		rows = rows[n:]
-		for s.roomFor(ctx, key.to) != nil && ctx.Err() == nil && s.linked(key.to) {
-			continue // a slow node takes its time
-		}
-	}
-	end(true)
-}
-
 // onChunk takes rows of a copy that is being made here.
 func (s *Store) onChunk(from kit.NodeName, r *reader) {
-	name, what := r.str(), r.num()
-	rows := r.rows()
+	name, id, what := r.str(), r.num(), r.num()
+	var c chunk
+	n := 0
+	if what == chunkBegin {
+		n = int(min(r.num(), maxReserve))
+	} else {
+		c = r.chunk()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.loads[name]
-	if l == nil || l.from != from || l.ended {
+	if l == nil || l.id != id || l.from != from || l.ended {
 		return
 	}
 	switch {
 	case r.err != nil:
 		l.end(broken("copy table", "%s from %s: %v", name, from, r.err))
-	case what == 1:
+	case what == chunkEnd:
 		l.end(nil)
-	case what == 2:
+	case what == chunkGone:
 		l.end(abort("no_exists", term.Atom(name)))
-	default:
-		for _, row := range rows {
-			l.rows.put(row)
+	case what == chunkBegin:
+		select {
+		case l.about <- n:
+		default: // said twice
+		}
+	case len(c.rows) > 0:
+		select {
+		case l.chunks <- c:
+		default:
+			l.end(broken("copy table", "%s from %s: more at once than was asked for", name, from))
 		}
 	}
 }
@@ -420,24 +409,5 @@ func (l *loading) end(err error) {
 	if !l.ended && l.done != nil {
 		l.ended = true
 		l.done <- err
-	}
-}
-
-// loadPeerDown ends copies from a node that has gone, and sends those that waited for it.
-func (s *Store) loadPeerDown(n kit.NodeName) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range sortedKeys(s.loads) {
-		if l := s.loads[name]; l.from == n {
-			l.end(abort("mnesia_down", node(n)))
-		}
-	}
-	keys := slices.SortedFunc(maps.Keys(s.flushes), func(a, b flushKey) int { return cmpStrings(a.tab+"/"+string(a.to), b.tab+"/"+string(b.to)) })
-	for _, k := range keys {
-		if k.to == n {
-			delete(s.flushes, k)
-			continue
-		}
-		s.trySend(k, s.flushes[k])
 	}
 }

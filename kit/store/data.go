@@ -14,8 +14,9 @@ type data struct {
 	mu      sync.RWMutex
 	order   sync.Mutex // held while an operation is done here and sent to the other copies
 	typ     string
-	rows    rows // always the same one
-	free    bool // a key can be read without the lock
+	rows    rows      // always the same one
+	free    bool      // a key can be read without the lock
+	disc    *discRows // rows, when they live on the disc
 	indexes []*index
 	turn    uint64
 }
@@ -92,6 +93,16 @@ func (t *data) deleteRow(row term.Tuple) []term.Tuple {
 	return old
 }
 
+// share takes the lock for reading and gives what lets go of it. Rows that live on the disc need no lock, and a walk
+// through them should not keep writers waiting.
+func (t *data) share() (done func()) {
+	if t.disc != nil {
+		return func() {}
+	}
+	t.mu.RLock()
+	return t.mu.RUnlock
+}
+
 // clear removes everything.
 func (t *data) clear() {
 	t.mu.Lock()
@@ -154,21 +165,40 @@ func (t *data) delIndex(pos int) {
 }
 
 func (t *data) size() int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	defer t.share()()
+	return t.rows.size()
+}
+
+// about gives how many rows there are, or 0 where counting them takes long.
+func (t *data) about() int {
+	if t.disc != nil {
+		return 0
+	}
 	return t.rows.size()
 }
 
 // all gives every row.
 func (t *data) all() []term.Tuple {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	out := make([]term.Tuple, 0, t.rows.size())
+	defer t.share()()
+	out := make([]term.Tuple, 0, t.about())
 	t.rows.scan(func(r term.Tuple) bool {
 		out = append(out, r)
 		return true
 	})
 	return out
+}
+
+// each calls f with every row until it says no; writers do not wait for it.
+func (t *data) each(f func(term.Tuple) bool) {
+	if t.disc != nil {
+		t.disc.scan(f)
+		return
+	}
+	for _, r := range t.all() {
+		if !f(r) {
+			return
+		}
+	}
 }
 
 // keysOf gives the keys of the rows that a pattern matches, in the table's order; each once unless the table is a
@@ -178,9 +208,8 @@ func (t *data) keysOf(pattern term.Term) []term.Term {
 	if err != nil {
 		return nil
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	out := make([]term.Term, 0, t.rows.size())
+	defer t.share()()
+	out := make([]term.Term, 0, t.about())
 	t.rows.scan(func(r term.Tuple) bool {
 		if !p.Match(r) {
 			return true
@@ -196,12 +225,18 @@ func (t *data) keysOf(pattern term.Term) []term.Term {
 
 // edge and step may build the order of the keys, so they take the lock for writing.
 func (t *data) edge(last bool) (term.Term, bool) {
+	if t.disc != nil {
+		return t.disc.edge(last)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.rows.edge(last)
 }
 
 func (t *data) step(key term.Term, back bool) (next term.Term, found, known bool) {
+	if t.disc != nil {
+		return t.disc.step(key, back)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.rows.step(key, back)
@@ -229,8 +264,7 @@ func (t *data) indexed(pos int, value term.Term) (out []term.Tuple, ok bool) {
 
 // match gives the rows that a pattern matches. A pattern with a bound key looks only at that key's rows.
 func (t *data) match(p *match.Pattern) []term.Tuple {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	defer t.share()()
 	var out []term.Tuple
 	keep := func(r term.Tuple) bool {
 		if p.Match(r) {
@@ -251,7 +285,13 @@ func (t *data) match(p *match.Pattern) []term.Tuple {
 // candidates gives the rows that a match specification has to look at.
 func (t *data) candidates(spec *match.Spec) []term.Tuple {
 	keys, bound := spec.Keys()
-	if !bound {
+	tree, ordered := t.rows.(*treeRows)
+	switch {
+	case !bound && ordered:
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		return tree.within(spec.Range())
+	case !bound:
 		return t.all()
 	}
 	var out []term.Tuple

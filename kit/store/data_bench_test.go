@@ -106,3 +106,40 @@ func BenchmarkStart1M(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCopy1M copies a table of a million rows with values of 100 bytes to a node with a disc of its own.
+func BenchmarkCopy1M(b *testing.B) {
+	for _, st := range []Storage{RAM, Disc, DiscOnly} {
+		b.Run(string(st), func(b *testing.B) {
+			ctx := context.Background()
+			m := newMesh(b, "a", "b")
+			for _, n := range m.names() {
+				if err := m.nodes[n].disk.Close(); err != nil {
+					b.Fatal(err)
+				}
+				d, err := disk.Open(disk.Dir(b.TempDir()))
+				if err != nil {
+					b.Fatal(err)
+				}
+				m.nodes[n].disk, m.nodes[n].store.disk = d, d
+			}
+			s := startAll(b, m)
+			do := func(err error) {
+				b.Helper()
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			do(s.CreateTable(ctx, Table{Name: "t", RAM: []kit.NodeName{"a"}}))
+			for i := range 1_000_000 {
+				do(s.DirtyWrite(ctx, "t", term.Tuple{term.Atom("t"), term.Int(i + 1000), term.Bin(fmt.Sprintf("%0100d", i))}))
+			}
+			for b.Loop() {
+				do(s.AddTableCopy(ctx, "t", "b", st))
+				b.StopTimer()
+				do(s.DelTableCopy(ctx, "t", "b"))
+				b.StartTimer()
+			}
+		})
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"hash/fnv"
 	"iter"
 	"maps"
 	"slices"
@@ -93,10 +92,11 @@ type bucketSums [diffBuckets]bucketSum
 const bucketBytes = 20
 
 // keyHash places a key of a table in a bucket: the first bits of the hash.
-func keyHash(id string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(id)) // it cannot fail
-	x := h.Sum64()
+func keyHash(id []byte) uint64 {
+	x := uint64(14695981039346656037) // FNV-1a, and a finish that spreads it over all bits
+	for _, c := range id {
+		x = (x ^ uint64(c)) * 1099511628211
+	}
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
 	x ^= x >> 33
@@ -122,8 +122,9 @@ func (s *Store) ownCopy(table string) (*data, error) {
 func (d *data) digests() *bucketSums {
 	var out bucketSums
 	var room []byte
+	typ := diskType(d.typ)
 	for _, row := range d.all() {
-		b := &out[keyHash(keyID(d.typ, row[1]))>>(64-diffBits)]
+		b := &out[keyHash(disk.KeyID(typ, row[1]))>>(64-diffBits)]
 		room = b.add(row, room)
 		b.rows++
 	}
@@ -161,16 +162,17 @@ func (d *data) keySums(ps []prefix) map[string]keySum {
 	}
 	out := map[string]keySum{}
 	var room []byte
+	typ := diskType(d.typ)
 	for _, row := range d.all() {
-		id := keyID(d.typ, row[1])
+		id := disk.KeyID(typ, row[1])
 		h := keyHash(id)
 		if !slices.ContainsFunc(byBucket[h>>(64-diffBits)], func(p prefix) bool { return p.has(h) }) {
 			continue
 		}
-		k := out[id]
+		k := out[string(id)]
 		k.key = row[1]
 		room = k.sum.add(row, room)
-		out[id] = k
+		out[string(id)] = k
 	}
 	return out
 }

@@ -94,6 +94,9 @@ func (tx *Tx) dirty(v *view, o op) error {
 
 // apply does an operation on the copy and gives the rows of its key before, and the result of a counter.
 func (t *data) apply(o *op) (old []term.Tuple, result term.Term) {
+	if t.disc != nil && o.kind != opClear {
+		return t.applyOnDisc(o), nil
+	}
 	switch o.kind {
 	case opWrite:
 		return t.write(o.row), nil
@@ -123,6 +126,14 @@ func counted(o *op, old []term.Tuple) term.Tuple {
 		if _, ok := term.BigInt(old[0][2]); ok {
 			was = old[0][2]
 		}
+	}
+	x, small := was.(term.Int)
+	y, too := o.incr.(term.Int)
+	if sum := x + y; small && too && (x^sum)&(y^sum) >= 0 { // no overflow
+		if sum < 0 || len(old) == 0 && y < 0 {
+			sum = 0
+		}
+		return term.Tuple{o.row[0], key, sum}
 	}
 	a, _ := term.BigInt(was)
 	b, _ := term.BigInt(o.incr)
@@ -230,11 +241,18 @@ func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result t
 }
 
 // applyLogged does an operation here, on the disc first when the table has a copy there.
-func (s *Store) applyLogged(t *tab, o *op, by string) (term.Term, error) {
+func (s *Store) applyLogged(t *tab, o *op, by string) (result term.Term, err error) {
 	if t.own == Disc || t.own == DiscOnly {
 		logged := *o
 		if o.kind == opCounter {
 			logged = op{kind: opWrite, tab: o.tab, row: counted(o, t.data.get(o.key))}
+		}
+		if t.data.disc != nil { // once it is in the log it is done
+			if o.kind == opCounter {
+				result = logged.row[2]
+			}
+			*o = logged
+			s.foreseeOne(t, o)
 		}
 		s.noteOne(t.data, o)
 		if _, err := s.disk.Append(change(&logged)); err != nil {
@@ -242,7 +260,10 @@ func (s *Store) applyLogged(t *tab, o *op, by string) (term.Term, error) {
 		}
 		s.logged()
 	}
-	return s.applyOne(t, o, by), nil
+	if r := s.applyOne(t, o, by); r != nil {
+		result = r
+	}
+	return result, nil
 }
 
 // discError makes an abort of a failure of the disc.
@@ -270,7 +291,9 @@ func (s *Store) applyOne(t *tab, o *op, by string) term.Term {
 	}
 	d := t.data
 	if d == nil && t.buf != nil {
-		d = t.buf.data
+		if d = t.buf.data; d != nil {
+			s.logJoined(t, o)
+		}
 	}
 	if d == nil {
 		return nil
@@ -288,8 +311,7 @@ func (s *Store) applyOne(t *tab, o *op, by string) term.Term {
 	case opDelete:
 		s.hub.table(o.tab, "delete", o.key, old, by)
 	case opDeleteRow:
-		old = slices.DeleteFunc(slices.Clone(old), func(r term.Tuple) bool { return !term.Equal(r, o.row) })
-		s.hub.table(o.tab, "delete_object", o.row, old, by)
+		s.hub.table(o.tab, "delete_object", o.row, nil, by)
 	}
 	return result
 }

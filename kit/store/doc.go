@@ -29,13 +29,31 @@
 // the records locked until one of them comes back. Should two nodes have decided differently after all, because the
 // network parted in that moment, both report inconsistent_database with bad_decision.
 //
-// # What is on disc when a call returns
+// # Durability
 //
-// Commit and the dirty writes hand their changes to the operating system before they return: the death of the process,
-// or of all processes of the cluster at once, loses nothing; a power failure may lose the last moments. A transaction
-// with TxOptions.Durable returns when the discs have it (fdatasync) on every node with an active disc copy; those that
-// wait at the same time share a sync. SyncLog returns when all so far is on this node's disc. Schema changes, who was seen
-// going down, and master nodes are on the disc when the call returns.
+// What a node's own disc holds when a call returns, of tables with a copy on it. "Process" survives the end of the process,
+// kill -9 too, also of all nodes at once: the operating system has it. "Power" survives a loss of power: it was synced.
+//
+//	Transaction, Commit, dirty writes           process
+//	Transaction with TxOptions.Durable          power, on every node with a copy on disc
+//	SyncLog                                     power, all that was written before
+//	DumpLog                                     power, and in the images of the tables, the log begins anew
+//	CreateTable and all other schema changes    power
+//	AddTableCopy, DumpTables                    power: what the copy was when it was taken
+//	SetMasterNodes, who was seen going down     power
+//	Backup to a file beside the log             power
+//	Stop, Close                                 power
+//
+// A batch of changes, such as a transaction's, is found whole or not at all. After a loss of power what was not synced may be
+// missing from some batch on, never from the middle.
+//
+// A disc that is full refuses a write: the transaction is aborted with {disc, Text}, its kind is kit.Overloaded, nothing was
+// changed, and the same call works once there is room. The log stays whole and readable; a dump that finds no room is told by a
+// mnesia_error event and tried again. A node that cannot write what others have committed stops its store, after a
+// mnesia_fatal event that says why, and so does one that cannot read a table that lives on the disc. A sync that fails is
+// final: what it lost is not known, so writes are refused until the node is started again.
+//
+// A DiscOnly table is read from the disc. Memory holds the changes that wait in the log for a dump, and its indexes.
 //
 // # Backups
 //
@@ -53,4 +71,16 @@
 //
 // Both sides go on. When the link is back nothing is merged: both report inconsistent_database, and their copies
 // stay apart until one side's store is restarted and takes the other's content. SetMasterNodes says whose.
+//
+// Meanwhile each node keeps a split journal: of every key that it changes, what it did first and last, and the rows before.
+// After the heal Diff compares two copies by digests and says of each row that differs who did what:
+//
+//	for d, err := range s.Diff(ctx, "account", "b") {
+//		// d.Key, d.Here, d.There, d.HereDid, d.ThereDid, d.Before
+//	}
+//
+// # When there is too much
+//
+// Every queue has a bound. Writers wait while a peer or the log cannot keep up, at most until their context ends, and a
+// system event mnesia_overload tells once when that begins; see overload.go for the list.
 package store

@@ -53,6 +53,13 @@ func (e *Error) Error() string {
 	return "raised: " + s
 }
 
+// WithHint gives the same failure with a sentence that says what can be done.
+func (e *Error) WithHint(hint string) *Error {
+	c := *e
+	c.hint = hint
+	return &c
+}
+
 // Unwrap gives the kind, so that kit.KindOf and kit.HintOf work on store errors.
 func (e *Error) Unwrap() error {
 	k := e.kind

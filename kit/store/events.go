@@ -84,6 +84,9 @@ func (sub *Subscription) Unsubscribe(to SubscribeTo) (kit.NodeName, error) {
 	if sub.store.view.Load() == nil {
 		return "", failed("node_not_running", node(sub.store.self))
 	}
+	if to.What == "table" && sub.store.table(to.Table) == nil {
+		return "", failed("badarg")
+	}
 	h := sub.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -219,6 +222,8 @@ func (h *hub) table(tab, kind string, what term.Term, old []term.Tuple, by strin
 					e.What = term.T(term.Atom(tab), what)
 				case "delete_object":
 					e.Kind = "delete"
+					row, _ := what.(term.Tuple)
+					e.Old = []term.Tuple{row} // whether it was there or not
 				}
 			}
 			sub.push(e)
@@ -259,6 +264,19 @@ func (h *hub) endAll() {
 		sub.to = nil
 	}
 	h.recount()
+}
+
+// systemSubscribers counts the subscribers to system events, the store's own handler of them among these.
+func (h *hub) systemSubscribers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 1
+	for _, sub := range h.subs {
+		if sub.wants(SubscribeTo{What: "system"}) {
+			n++
+		}
+	}
+	return n
 }
 
 // subscribers counts the subscribers of a table.

@@ -18,7 +18,7 @@ import (
 // decisions: commits go on up to the point where they would be decided, and wait there. Each node then tells all others,
 // on the links on which its decisions went before; a node that has heard this from all has applied every decision there
 // is, and notes its part of the checkpoint. When all have, decisions go on. So a transaction is in a checkpoint on all
-// nodes or on none. It takes two round trips, and what is open or waits for locks does not hinder it.
+// nodes or on none. Decisions wait for two round trips, and what is open or waits for locks does not hinder it.
 //
 // Mnesia waits for the transactions that are pending at that moment instead.
 
@@ -146,7 +146,7 @@ func (s *Store) tryAtOnce(ctx context.Context, f func(ctx context.Context, id st
 	id := fmt.Sprintf("%s %d", tick.Node, tick.Time)
 	ctx, cancel := context.WithTimeout(ctx, maxFreeze)
 	defer cancel()
-	thawed := false
+	thawed := true
 	defer func() {
 		if !thawed {
 			for _, n := range v.nodes {
@@ -154,6 +154,10 @@ func (s *Store) tryAtOnce(ctx context.Context, f func(ctx context.Context, id st
 			}
 		}
 	}()
+	if err := s.askAll(ctx, v.nodes, "running", term.List{}); err != nil { // a node that hangs must not hold up the others
+		return err
+	}
+	thawed = false
 	if err := s.askAll(ctx, v.nodes, "checkpoint_freeze", term.T(term.Atom(id), nodeList(v.nodes))); err != nil {
 		return err
 	}

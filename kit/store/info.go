@@ -12,7 +12,7 @@ import (
 
 // tableItems are the items of TableInfo that the word all lists.
 var tableItems = []string{"access_mode", "active_replicas", "all_nodes", "arity", "attributes", "checkpoints", "commit_work", "cookie",
-	"cstruct", "disc_copies", "disc_only_copies", "external_copies", "frag_properties", "index", "load_by_force", "load_node", "load_order",
+	"cstruct", "disc_copies", "disc_only_copies", "external_copies", "frag_properties", "index", "index_info", "load_by_force", "load_node", "load_order",
 	"load_reason", "local_content", "majority", "master_nodes", "memory", "ram_copies", "record_name", "record_validation", "size", "snmp",
 	"storage_properties", "storage_type", "subscribers", "type", "user_properties", "version", "where_to_commit", "where_to_read",
 	"where_to_wlock", "where_to_write", "wild_pattern"}
@@ -41,6 +41,12 @@ func (s *Store) TableInfo(name string, item term.Term) (term.Term, error) {
 				l = append(l, term.T(term.Atom(i), v))
 			}
 		}
+		if name == "schema" {
+			l = append(l, term.T(term.Atom("tables"), names(s.tableNames())), term.T(term.Atom("local_tables"), names(s.localTables())))
+		}
+		for _, p := range t.Index {
+			l = append(l, term.T(term.T(term.Atom("index"), term.Int(p)), indexStore(t.own)))
+		}
 		return l, nil
 	}
 	if v, ok := s.tableItem(t, string(word), masters); ok {
@@ -68,7 +74,7 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 		}
 		return term.Int(t.data.size()), true
 	case "memory":
-		return term.Int(0), t.data != nil
+		return term.Int(0), true // what the copy takes is not measured table by table
 	case "where_to_read":
 		if t.read == "" {
 			return term.Atom("nowhere"), true
@@ -90,13 +96,15 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 		return nodeList(masters), true
 	case "load_by_force":
 		return term.Bool(t.forced), true
-	case "load_node":
-		if t.read == "" {
-			return term.Atom("unknown"), true
+	case "load_node", "load_reason":
+		return t.origin(item), true
+	case "index_info":
+		return t.indexInfo(), true
+	case "commit_work":
+		if len(t.Index) > 0 {
+			return term.L(t.indexInfo()), true // a commit keeps the indexes
 		}
-		return node(t.read), true
-	case "load_reason":
-		return term.Atom("unknown"), true
+		return term.List{}, true
 	case "subscribers":
 		l := term.List{}
 		for range s.hub.subscribers(t.Name) {
@@ -105,11 +113,38 @@ func (s *Store) tableItem(t *tab, item string, masters []kit.NodeName) (term.Ter
 		return l, true
 	case "checkpoints":
 		return s.tableCheckpoints(t.Name), true
-	case "commit_work", "snmp", "frag_properties", "external_copies":
+	case "snmp", "frag_properties", "external_copies":
 		return term.List{}, true
 	}
 	return nil, false
 }
+
+// origin tells where the own copy's rows came from, or why they were loaded.
+func (t *tab) origin(item string) term.Term {
+	switch {
+	case item == "load_node" && t.from != "":
+		return node(t.from)
+	case item == "load_reason" && t.why != nil:
+		return t.why
+	}
+	return term.Atom("unknown")
+}
+
+// indexInfo is Mnesia's record of a table's indexes: {index, Type, [{{Pos, ordered}, Store}]}.
+func (t *tab) indexInfo() term.Term {
+	l := term.List{}
+	for _, p := range t.Index {
+		l = append(l, term.T(ixTerm(p), indexStore(t.own)))
+	}
+	typ := "set"
+	if t.Type == "bag" {
+		typ = "bag"
+	}
+	return term.T(term.Atom("index"), term.Atom(typ), l)
+}
+
+// indexStore is what holds an index: a table in memory, whatever holds the rows.
+func indexStore(Storage) term.Term { return term.T(term.Atom("ram"), term.Opaque{Sort: "ref"}) }
 
 // item gives what the definition itself says.
 func (d *Def) item(item string) (term.Term, bool) {
@@ -158,12 +193,19 @@ func (d *Def) item(item string) (term.Term, bool) {
 	case "cookie":
 		return d.Cookie.term(), true
 	case "version":
-		return term.T(term.T(term.Int(d.Version.Major), term.Int(d.Version.Minor)), d.Version.By.term()), true
+		number := d.number()
+		if d.Version.By == (Cookie{}) {
+			return term.T(number, term.List{}), true // as it was made
+		}
+		return term.T(number, term.T(node(d.Version.By.Node), term.Int(d.Version.By.Time))), true
 	case "cstruct":
 		return d.term(), true
 	}
 	return nil, false
 }
+
+// number is the definition's version as two numbers.
+func (d *Def) number() term.Term { return term.T(term.Int(d.Version.Major), term.Int(d.Version.Minor)) }
 
 func orEmpty(l term.List) term.List {
 	if l == nil {
@@ -178,39 +220,51 @@ func (s *Store) tableNames() []string {
 	return sortedKeys(s.tabs)
 }
 
-// systemItems are the items of SystemInfo, in the order in which the word all gives them.
-var systemItems = []string{"access_module", "auto_repair", "backup_module", "checkpoints", "db_nodes", "debug", "directory",
-	"dump_log_load_regulation", "dump_log_time_threshold", "dump_log_update_in_place", "dump_log_write_threshold",
-	"event_module", "extra_db_nodes", "fallback_activated", "held_locks", "ignore_fallback_at_startup", "fallback_error_function",
-	"is_running", "local_tables", "lock_queue", "log_version", "master_node_tables", "max_wait_for_decision", "protocol_version", "running_db_nodes",
-	"schema_location", "schema_version", "subscribers", "tables", "transaction_commits", "transaction_failures",
-	"transaction_log_writes", "transaction_restarts", "transactions", "use_dir", "core_dir", "no_table_loaders", "dc_dump_limit",
-	"send_compressed", "max_transfer_size", "version"}
-
-// whileStopped are the items that a stopped store knows.
-var whileStopped = []string{"db_nodes", "running_db_nodes", "use_dir", "is_running", "directory", "schema_location", "debug", "version",
-	"auto_repair", "backup_module", "dump_log_load_regulation", "dump_log_time_threshold", "dump_log_update_in_place",
-	"dump_log_write_threshold", "event_module", "extra_db_nodes", "ignore_fallback_at_startup", "max_wait_for_decision", "access_module",
-	"fallback_activated", "no_table_loaders", "dc_dump_limit", "send_compressed", "core_dir", "log_version", "protocol_version"}
-
-// fixedItems are parameters of Mnesia that have no effect here, with their defaults.
-var fixedItems = map[string]term.Term{
-	"auto_repair": term.Atom("true"), "dump_log_write_threshold": term.Int(1000), "dump_log_time_threshold": term.Int(180000),
-	"dump_log_update_in_place": term.Atom("true"), "dump_log_load_regulation": term.Atom("false"),
-	"max_wait_for_decision": term.Atom("infinity"), "send_compressed": term.Int(0), "no_table_loaders": term.Int(maxLoaders),
-	"dc_dump_limit": term.Int(4), "schema_location": term.Atom("opt_disc"), "backup_module": term.Atom("mnesia_backup"),
-	"access_module": term.Atom("mnesia"), "event_module": term.Atom("mnesia_event"),
-	"ignore_fallback_at_startup": term.Atom("false"), "core_dir": term.Atom("false"),
-	"version": term.Str("4.21.3"), "log_version": term.Str("4.3"), "protocol_version": term.T(term.T(term.Int(8), term.Int(4)), term.Atom("undefined")),
-	"max_transfer_size": term.Int(64000),
+// localTables lists the tables with a copy on this node.
+func (s *Store) localTables() (l []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range sortedKeys(s.tabs) {
+		if s.tabs[name].own != Unknown {
+			l = append(l, name)
+		}
+	}
+	return l
 }
 
-// SystemInfo gives one property of the store, as mnesia:system_info/1: see Mnesia's manual for the items.
+// systemItems are the items of SystemInfo.
+var systemItems = []string{"access_module", "auto_repair", "backend_types", "backup_module", "checkpoints", "core_dir", "db_nodes",
+	"dc_dump_limit", "debug", "directory", "dump_log_load_regulation", "dump_log_time_threshold", "dump_log_update_in_place",
+	"dump_log_write_threshold", "event_module", "extra_db_nodes", "fallback_activated", "fallback_error_function", "held_locks",
+	"ignore_fallback_at_startup", "is_running", "local_tables", "lock_queue", "log_version", "master_node_tables",
+	"max_transfer_size", "max_wait_for_decision", "no_table_loaders", "protocol_version", "running_db_nodes", "schema_location",
+	"schema_version", "send_compressed", "subscribers", "tables", "transaction_commits", "transaction_failures",
+	"transaction_log_writes", "transaction_restarts", "transactions", "use_dir", "version"}
+
+// listedStopped are the items that the word all lists of a stopped store.
+var listedStopped = []string{"auto_repair", "backup_module", "core_dir", "db_nodes", "debug", "directory", "dump_log_load_regulation",
+	"dump_log_time_threshold", "dump_log_update_in_place", "dump_log_write_threshold", "event_module", "extra_db_nodes",
+	"fallback_error_function", "ignore_fallback_at_startup", "is_running", "log_version", "max_wait_for_decision", "protocol_version",
+	"running_db_nodes", "schema_location", "schema_version", "use_dir", "version"}
+
+// fixedItems are those that say which Mnesia this store is like.
+var fixedItems = map[string]term.Term{
+	"version": term.Str("4.21.3"), "log_version": term.Str("4.3"), "protocol_version": term.T(term.Int(8), term.Int(6)),
+	"backend_types": term.L(term.Atom(RAM), term.Atom(Disc), term.Atom(DiscOnly)),
+}
+
+// SystemInfo gives one property of the store, as mnesia:system_info/1: see Mnesia's manual for the items. The word all
+// gives a list of pairs of those that can be told now.
 func (s *Store) SystemInfo(item term.Term) (term.Term, error) {
 	word, ok := item.(term.Atom)
+	up := s.Running()
 	if word == "all" {
+		items := systemItems
+		if !up {
+			items = listedStopped
+		}
 		var l term.List
-		for _, i := range systemItems {
+		for _, i := range items {
 			if v, err := s.SystemInfo(term.Atom(i)); err == nil {
 				l = append(l, term.T(term.Atom(i), v))
 			}
@@ -220,19 +274,41 @@ func (s *Store) SystemInfo(item term.Term) (term.Term, error) {
 	if !ok || !slices.Contains(systemItems, string(word)) {
 		return nil, exit("badarg", item)
 	}
-	if !s.Running() && !slices.Contains(whileStopped, string(word)) {
-		switch word {
-		case "held_locks", "lock_queue":
-			return nil, exit("badarg")
-		case "master_node_tables":
-			return term.List{}, nil
-		}
-		return nil, exit("node_not_running", node(s.self))
-	}
 	if v, ok := fixedItems[string(word)]; ok {
 		return v, nil
 	}
+	if word != "debug" && word != "extra_db_nodes" {
+		if v, ok := s.settingOf(word); ok {
+			return v, nil
+		}
+	}
+	if !up {
+		return s.stoppedItem(string(word))
+	}
 	return s.systemItem(string(word))
+}
+
+// stoppedItem gives an item of a store that does not run, or refuses it as Mnesia does, which crashes in some.
+func (s *Store) stoppedItem(item string) (term.Term, error) {
+	down := node(s.self)
+	switch item {
+	case "held_locks", "lock_queue", "transaction_commits", "transaction_failures", "transaction_log_writes", "transaction_restarts":
+		return nil, exit("badarg")
+	case "transactions":
+		return nil, exit("badmatch", term.T(term.Atom("error"), term.T(term.Atom("node_not_running"), down)))
+	case "master_node_tables":
+		return term.List{}, nil
+	case "schema_version":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if defs, err := s.readDefs(); err == nil && defs["schema"] != nil {
+			return defs["schema"].number(), nil
+		}
+		return term.T(term.Int(0), term.Int(0)), nil
+	case "checkpoints", "local_tables", "subscribers", "tables":
+		return nil, exit("node_not_running", down)
+	}
+	return s.systemItem(item)
 }
 
 func (s *Store) systemItem(item string) (term.Term, error) {
@@ -256,9 +332,15 @@ func (s *Store) systemItem(item string) (term.Term, error) {
 	case "transaction_restarts":
 		return term.Int(s.count.restarts.Load()), nil
 	case "transaction_log_writes":
-		return term.Int(s.count.logged.Load()), nil
+		return term.Int(s.count.logged.Load() + s.count.schema.Load()), nil
 	case "subscribers":
-		return term.List{}, nil
+		l := term.List{}
+		for range s.hub.systemSubscribers() {
+			l = append(l, term.Opaque{Sort: "pid"})
+		}
+		return l, nil
+	case "local_tables":
+		return names(s.localTables()), nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -277,19 +359,10 @@ func (s *Store) systemItem(item string) (term.Term, error) {
 		return term.Str("mnesia_" + string(s.self)), nil
 	case "tables":
 		return names(sortedKeys(s.tabs)), nil
-	case "local_tables":
-		var l []string
-		for _, name := range sortedKeys(s.tabs) {
-			if s.tabs[name].own != Unknown {
-				l = append(l, name)
-			}
-		}
-		return names(l), nil
 	case "master_node_tables":
 		return names(sortedKeys(s.masters)), nil
 	case "schema_version":
-		v, _ := s.tabs["schema"].Def.item("version")
-		return v, nil
+		return s.tabs["schema"].Def.number(), nil
 	}
 	return nil, exit("badarg", term.Atom(item))
 }
@@ -366,17 +439,22 @@ func (s *Store) TableType(name string) (typ string, wild term.Tuple, ok bool) {
 // debugLevels are the levels of SetDebugLevel.
 var debugLevels = []string{"none", "verbose", "debug", "trace"}
 
+// debugLevel reads a debug level; true means debug, false none.
+func debugLevel(t term.Term) (string, bool) {
+	switch t {
+	case term.Term(term.Atom("true")):
+		return "debug", true
+	case term.Term(term.Atom("false")):
+		return "none", true
+	}
+	a, _ := t.(term.Atom)
+	return string(a), slices.Contains(debugLevels, string(a))
+}
+
 // SetDebugLevel sets the debug level and gives the old one. true means debug, false none.
 func (s *Store) SetDebugLevel(level term.Term) (string, error) {
-	a, _ := level.(term.Atom)
-	word := string(a)
-	switch word {
-	case "true":
-		word = "debug"
-	case "false":
-		word = "none"
-	}
-	if !slices.Contains(debugLevels, word) {
+	word, ok := debugLevel(level)
+	if !ok {
 		return "", failed("bad_type", term.Atom("debug"), level)
 	}
 	s.mu.Lock()
@@ -413,6 +491,7 @@ func (s *Store) SyncLog() error {
 	if s.disk == nil {
 		return nil
 	}
+	s.cp.split.Sync()
 	return s.disk.Sync(0)
 }
 

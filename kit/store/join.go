@@ -204,7 +204,7 @@ func (s *Store) mergeDefs(theirs map[string]*Def) (map[string]*Def, error) {
 	for name, t := range s.tabs {
 		merged[name] = t.Def
 	}
-	for _, name := range sortedKeys(theirs) {
+	for _, name := range slices.Backward(sortedKeys(theirs)) { // so that of several faults the same one is told
 		d, err := s.mergeDef(merged[name], theirs[name], force)
 		if err != nil {
 			return nil, err
@@ -227,6 +227,8 @@ func (s *Store) mergeDef(mine, theirs *Def, force bool) (*Def, error) {
 		return theirs, nil // a node without a disc takes what the others have
 	case theirs.Name == "schema" && len(theirs.holders()) == 1 && len(theirs.RAM) == 1 && mine.Cookie != theirs.Cookie:
 		return mine, nil
+	case mine.Name == "schema" && mine.Cookie != theirs.Cookie && !force:
+		return nil, &Error{Class: Failed, Reason: term.T(term.Bin("Incompatible schema cookies"), term.Atom(mine.Name))}
 	case mine.Cookie != theirs.Cookie && !force:
 		return nil, &Error{Class: Failed, Reason: term.T(badCookie, term.Atom(mine.Name))}
 	case mine.Name != "schema" && !force && !sameShape(mine, theirs):
@@ -239,7 +241,9 @@ func (s *Store) mergeDef(mine, theirs *Def, force bool) (*Def, error) {
 
 func sameShape(a, b *Def) bool {
 	return a.Type == b.Type && a.LocalContent == b.LocalContent && slices.Equal(a.Attributes, b.Attributes) &&
-		slices.Equal(a.Index, b.Index) && a.ReadOnly == b.ReadOnly && term.Equal(orEmpty(a.UserProps), orEmpty(b.UserProps))
+		slices.Equal(a.Index, b.Index) && a.ReadOnly == b.ReadOnly && a.LoadOrder == b.LoadOrder && a.Majority == b.Majority &&
+		a.RecordName == b.RecordName && term.Equal(orEmpty(a.UserProps), orEmpty(b.UserProps)) &&
+		term.Equal(orEmpty(a.StorageProps), orEmpty(b.StorageProps))
 }
 
 // newer reports whether v is a later version than w.
@@ -444,6 +448,10 @@ func (s *Store) ChangeExtraNodes(ctx context.Context, nodes []kit.NodeName) ([]k
 	var got []kit.NodeName
 	for _, n := range sorted(nodes) {
 		ok, err := s.joinOne(ctx, n)
+		var e *Error
+		if errors.As(err, &e) && e.Class == Failed {
+			return nil, failed("merge_schema_failed", term.Str(mergeText(e)))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -451,6 +459,9 @@ func (s *Store) ChangeExtraNodes(ctx context.Context, nodes []kit.NodeName) ([]k
 			got = append(got, n)
 		}
 	}
+	s.mu.Lock()
+	s.extra = sorted(s.extra, got)
+	s.mu.Unlock()
 	return got, nil
 }
 

@@ -18,12 +18,12 @@ import (
 // StartOptions are the parameters of a start.
 type StartOptions struct {
 	// ExtraNodes are nodes to ask for a schema besides those that the own schema names; a node without a disc
-	// joins a cluster through them.
+	// joins a cluster through them. Nil means those of the start before.
 	ExtraNodes []kit.NodeName
 	// IgnoreFallback leaves a fallback that is installed for a later start.
 	IgnoreFallback bool
 	// DumpWrites is after how many writes of the log it is dumped into the images (dump_log_write_threshold); 0 lets the
-	// store choose: 262144 changes or 64 MiB. DumpEvery is after how long (dump_log_time_threshold); 0 means
+	// store choose: 524288 changes or 128 MiB. DumpEvery is after how long (dump_log_time_threshold); 0 means
 	// DefaultDumpEvery.
 	DumpWrites int
 	DumpEvery  time.Duration
@@ -43,9 +43,13 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 		s.mu.Unlock()
 		return nil
 	}
+	s.complete(&opts)
 	var err error
-	if !opts.IgnoreFallback {
+	if !opts.IgnoreFallback && s.set["ignore_fallback_at_startup"] != term.Term(term.Atom("true")) {
 		err = s.useFallback()
+	}
+	if err == nil {
+		err = s.brokenBy()
 	}
 	var defs map[string]*Def
 	if err == nil {
@@ -87,16 +91,24 @@ func (s *Store) Start(ctx context.Context, opts StartOptions) error {
 
 // fatalText is Mnesia's message about a schema that cannot be merged.
 func fatalText(e *Error) string {
+	return "Failed to merge schema: " + mergeText(e)
+}
+
+// mergeText says why two schemas cannot be merged.
+func mergeText(e *Error) string {
 	text := term.String(e.Reason)
 	if t, ok := e.Reason.(term.Tuple); ok && len(t) == 2 {
 		what, _ := t[0].(term.Bin)
 		tab, _ := t[1].(term.Atom)
-		text = string(what) + " " + string(tab)
-		if what == badCookie {
-			text += ": ..."
+		switch {
+		case tab == "schema":
+			return string(what)
+		case what == badCookie:
+			return string(what) + " " + string(tab) + ": ..."
 		}
+		return string(what) + " " + string(tab)
 	}
-	return "Failed to merge schema: " + text
+	return text
 }
 
 // begin prepares a start. Callers hold mu.
@@ -110,7 +122,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
 	s.damaged, s.chosen = map[string]error{}, false
-	s.loads, s.intents, s.flushes = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}
+	s.loads, s.intents, s.flushes, s.sends = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}, map[flushKey]*sending{}
 	if len(defs) == 0 {
 		id := s.clock.next()
 		defs["schema"] = schemaDef(Cookie{id.Time, id.Node}, []kit.NodeName{s.self}, nil)
@@ -127,10 +139,21 @@ func (s *Store) becomeRunning() {
 	s.phase = running
 	s.startDowns = maps.Clone(s.downs)
 	s.enter(s.self)
-	s.setTab("schema", func(t *tab) { t.active = sorted(t.active, []kit.NodeName{s.self}) })
+	s.setTab("schema", func(t *tab) {
+		t.active = sorted(t.active, []kit.NodeName{s.self})
+		t.from, t.why = s.self, loadInitial
+	})
 	s.reroute("schema")
 	s.publish()
+	s.count.commits.Add(startCommits)
+	if len(s.nodes) > 1 {
+		s.count.commits.Add(1) // the schemas were merged
+	}
+	s.count.schema.Add(startCommits)
 }
+
+// startCommits is how many transactions Mnesia's start performs on the schema.
+const startCommits = 2
 
 // Stop stops the store: open transactions are aborted, the log is brought to the disc. Stopping one that does not run
 // does nothing.
@@ -176,6 +199,7 @@ func (s *Store) halt() {
 	s.locks.mu.Lock()
 	s.locks.table = lock.New()
 	s.locks.waiting = map[lockID]remoteWait{}
+	s.locks.stuck = map[string]bool{}
 	s.locks.mu.Unlock()
 	s.part.mu.Lock()
 	s.part.voted = map[commitID]*voted{}
@@ -353,6 +377,7 @@ func (s *Store) CreateSchema(ctx context.Context, nodes []kit.NodeName) error {
 	if len(nodes) == 0 {
 		nodes = []kit.NodeName{s.self}
 	}
+	given := nodes
 	nodes = sorted(nodes)
 	for _, n := range nodes {
 		if n != s.self && !s.linked(n) {
@@ -363,11 +388,20 @@ func (s *Store) CreateSchema(ctx context.Context, nodes []kit.NodeName) error {
 	}
 	id := s.clock.next()
 	def := schemaDef(Cookie{id.Time, id.Node}, nil, nodes)
-	for _, step := range []string{"schema_check", "schema_make"} {
-		for _, n := range nodes {
-			if err := s.atNode(ctx, n, step, def.term()); err != nil {
-				return err
-			}
+	for _, n := range nodes {
+		if err := s.atNode(ctx, n, "schema_check", def.term()); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(nodes) < len(given):
+		return failed("combine_error", nodeList(given))
+	case !slices.Contains(nodes, s.self):
+		return prose(Failed, "Cannot install fallback", term.T(term.Str("No disc resident schema on local node"), nodeList(nodes)))
+	}
+	for _, n := range nodes {
+		if err := s.atNode(ctx, n, "schema_make", def.term()); err != nil {
+			return err
 		}
 	}
 	return nil

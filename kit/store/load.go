@@ -92,16 +92,15 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		}
 		theirs := map[string][]kit.NodeName{}
 		seen := map[kit.NodeName]bool{} // nodes that others, or this one, saw going down
+		var silent []kit.NodeName
 		for _, n := range v.nodes {
 			if n == s.self {
 				continue
 			}
 			r, err := s.call(ctx, n, "intents", term.List{})
-			if err != nil && orphans {
-				return err
-			}
 			t, _ := r.(term.Tuple)
 			if err != nil || len(t) != 2 {
+				silent = append(silent, n)
 				continue
 			}
 			l, _ := t[0].(term.List)
@@ -120,7 +119,7 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		maps.Copy(seen, s.startDowns)
 		for _, name := range tabs {
 			t := s.tabs[name]
-			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen) == s.self) {
+			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen, silent) == s.self) {
 				s.intents[name] = true
 				mine = append(mine, name)
 			}
@@ -138,8 +137,12 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 
 // heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but of those that
 // nobody saw going down. Mnesia takes the smallest of all, and with it an old copy, when the others died at the same moment.
-func (t *tab) heir(seen map[kit.NodeName]bool) kit.NodeName {
+// While one of them is silent there is none.
+func (t *tab) heir(seen map[kit.NodeName]bool, silent []kit.NodeName) kit.NodeName {
 	disc := slices.Sorted(slices.Values(slices.Concat(t.Disc, t.DiscOnly)))
+	if slices.ContainsFunc(disc, func(n kit.NodeName) bool { return slices.Contains(silent, n) }) {
+		return ""
+	}
 	for _, n := range disc {
 		if !seen[n] {
 			return n
@@ -211,9 +214,9 @@ func (s *Store) loadLocal(name string) {
 	if t == nil || t.own == Unknown || t.data != nil {
 		return
 	}
-	d := newData(t.Def)
+	d := s.newCopy(t.Def, t.own)
 	if t.own != RAM || s.dumped(name) {
-		err := s.disk.Replay(name, d.reserve, d.replay)
+		err := s.fillLocal(t, d)
 		if err != nil && kit.KindOf(err) != kit.NotFound {
 			s.mu.Lock()
 			s.damaged[name] = err // it stays among the intents, so that nobody takes an older copy for the newest
@@ -228,11 +231,10 @@ func (s *Store) loadLocal(name string) {
 		s.mu.Unlock()
 		return
 	}
-	for _, pos := range s.tabs[name].Index {
-		d.addIndex(pos)
-	}
+	d.index(s.tabs[name].Def)
 	s.setTab(name, func(t *tab) {
 		t.data = d
+		t.from, t.why = s.self, t.whyLocal()
 		t.active = sorted(t.active, []kit.NodeName{s.self})
 	})
 	s.reroute(name)
@@ -242,6 +244,36 @@ func (s *Store) loadLocal(name string) {
 	for _, n := range others {
 		s.cast(n, "loaded", term.Atom(name))
 	}
+}
+
+// Reasons for loading a table, as table_info's load_reason tells them.
+const (
+	loadInitial = term.Atom("initial")
+	loadLocal   = term.Atom("local_only")
+	loadForced  = term.Atom("forced_by_user")
+)
+
+// whyLocal is the reason for loading a table from the own disc.
+func (t *tab) whyLocal() term.Term {
+	switch {
+	case t.forced:
+		return loadForced
+	case t.LocalContent, len(t.holders()) == 1:
+		return loadLocal
+	}
+	return loadInitial
+}
+
+// fillLocal takes the rows of a table from the disc, or sees that they can be read there.
+func (s *Store) fillLocal(t *tab, d *data) error {
+	if d.disc == nil {
+		return s.disk.Replay(t.Name, d.reserve, d.replay)
+	}
+	_, err := s.disk.Count(t.Name)
+	if kit.KindOf(err) == kit.NotFound {
+		_, err = s.disk.Append(makeOnDisc(t.Def, t.own))
+	}
+	return err
 }
 
 // serveLoaded takes the news that another node has a loaded copy.

@@ -16,7 +16,9 @@ type locks struct {
 	waiting map[lockID]remoteWait // requests of other nodes that have no answer yet
 	going   map[*prepared]bool    // commits of other nodes that got the lock they waited for and are going on
 	asked   map[uint64]*lockCall  // requests of this node, here or elsewhere
+	idle    []*lockCall           // to be used again
 	next    uint64
+	stuck   map[string]bool // tables that a sticky lock of this node has been taken on
 }
 
 // lockID names a request of another node.
@@ -38,6 +40,32 @@ type lockCall struct {
 	node kit.NodeName
 	tx   lock.Tx
 	ch   chan lockReply // holds two: refused, and granted to run again
+	// refused says that the lock was refused at once; what follows comes through the channel.
+	refused bool
+	alone   bool // the channel is its own
+}
+
+// maxIdleCalls bounds the calls that are kept to be used again.
+const maxIdleCalls = 256
+
+// call gives a call with a channel of its own.
+func (l *locks) call() *lockCall {
+	n := len(l.idle)
+	if n == 0 {
+		return &lockCall{ch: make(chan lockReply, 2), alone: true}
+	}
+	c := l.idle[n-1]
+	l.idle = l.idle[:n-1]
+	return c
+}
+
+// endCall gives up a call that has had its last answer, or was forgotten.
+func (s *Store) endCall(c *lockCall) {
+	s.locks.mu.Lock()
+	defer s.locks.mu.Unlock()
+	if c.alone && len(c.ch) == 0 && s.locks.asked[c.id] == nil && len(s.locks.idle) < maxIdleCalls {
+		s.locks.idle = append(s.locks.idle, c)
+	}
 }
 
 // lockReply is what became of a request.
@@ -62,6 +90,7 @@ func (l *locks) init() {
 	l.table = lock.New()
 	l.waiting = map[lockID]remoteWait{}
 	l.asked = map[uint64]*lockCall{}
+	l.stuck = map[string]bool{}
 	l.going = map[*prepared]bool{}
 }
 
@@ -82,13 +111,12 @@ func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan loc
 	var call *lockCall
 	if ans != lock.Granted {
 		if ch == nil {
-			ch = make(chan lockReply, 2)
+			call = l.call()
+		} else {
+			call = &lockCall{ch: ch}
 		}
-		call = &lockCall{id: id, node: s.self, tx: tx, ch: ch}
+		call.id, call.node, call.tx, call.refused = id, s.self, tx, ans == lock.Refused
 		l.asked[id] = call
-		if ans == lock.Refused {
-			call.tell(lockReply{from: s.self, id: id, answer: lockRefused})
-		}
 	}
 	out := s.lockEvents(evs)
 	l.mu.Unlock()

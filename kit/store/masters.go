@@ -99,7 +99,10 @@ func (s *Store) SetMasterNodes(tab string, nodes []kit.NodeName) error {
 	nodes = sorted(nodes)
 	if tab != "" {
 		d := defs[tab]
-		if d == nil {
+		switch {
+		case d == nil && s.phase == stopped && !s.useDir():
+			return nil // without a schema on disc there is nothing to look it up in
+		case d == nil:
 			return failed("no_exists", term.Atom(tab))
 		}
 		for _, n := range nodes {

@@ -293,6 +293,14 @@ func (m *mesh) crash(power bool, names ...kit.NodeName) {
 func started(tb testing.TB, names ...kit.NodeName) *mesh {
 	tb.Helper()
 	m := newMesh(tb, names...)
+	startAll(tb, m)
+	return m
+}
+
+// startAll makes a schema on all nodes, starts their stores and gives that of the first.
+func startAll(tb testing.TB, m *mesh) *Store {
+	tb.Helper()
+	names := m.names()
 	ctx := context.Background()
 	for _, n := range names {
 		s := m.store(n)
@@ -312,5 +320,5 @@ func started(tb testing.TB, names ...kit.NodeName) *mesh {
 		})
 	}
 	wg.Wait()
-	return m
+	return m.store(names[0])
 }

@@ -339,14 +339,11 @@ func (o *options) verifyIndex(d *Def) {
 			if n, isInt := a.(term.Int); isInt {
 				pos = int(n)
 			}
-			bad := a
+			bad := term.T(a, term.Atom("ordered"))
 			if pos != 0 {
-				bad = ixTerm(pos)
+				bad = ixTerm(pos).(term.Tuple)
 			}
 			o.fail(o.badProp("bad_type", "index", term.L(bad)))
-			return
-		case slices.Contains(d.Index, pos):
-			o.fail(o.badProp("combine_error", "index", ix))
 			return
 		}
 		d.Index = append(d.Index, pos)
@@ -365,6 +362,9 @@ func (o *options) verifyFlags(d *Def) {
 	o.must(mode == term.Term(term.Atom("read_write")) || mode == term.Term(term.Atom("read_only")), o.badProp("bad_type", "access_mode", mode))
 	d.ReadOnly = mode == term.Term(term.Atom("read_only"))
 	flag("majority", &d.Majority)
+	if d.Majority && d.LocalContent {
+		o.fail(localMajority(o.tab))
+	}
 	if v := o.pick("snmp", term.List{}); !isList(v) {
 		o.fail(o.badProp("badarg", "snmp", v))
 		return

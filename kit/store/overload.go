@@ -25,9 +25,10 @@ import (
 //	to a peer              64 MiB (wire.MaxQueue); writers wait above 16 MiB; at the bound the link is reset
 //	from a peer            one frame: the reader serves it before it takes the next
 //	the log's next write   128 MiB; then refused
-//	changes not dumped     4 Mi (disk.MaxPending), then refused; dumped from 256 Ki on, writers wait above 2 Mi
+//	changes not dumped     4 Mi (disk.MaxPending), then refused; dumped from 512 Ki on, writers wait above 2 Mi
 //	transactions           65536 open on a node, each with at most 1 Mi operations; then refused
-//	a copy in the making   1 Mi operations; then it begins again
+//	a copy in the making   1 Mi operations; then it begins again. Its rows are sent 8 MiB ahead at most
+//	locks of other nodes   what their open transactions ask for
 //	slow requests          16 at a time; then refused
 //	events                 4096 and 16 MiB for each subscriber; later ones are dropped and counted
 //	outcomes remembered    16384
@@ -41,14 +42,14 @@ type Queuer interface {
 
 // The marks.
 const (
-	outboxHigh  = 16 << 20 // bytes to a peer above which writers wait
-	outboxLow   = 4 << 20  // and below which they go on
-	outboxLook  = 64 << 10 // bytes sent between two looks
-	dumpChanges = 1 << 18  // changes in the log from which it is dumped, when no other threshold was set
-	dumpBytes   = 64 << 20 // or bytes
-	dumpHigh    = 1 << 21  // changes above which writers wait for the dump
-	dumpLook    = 1 << 10  // log writes between two looks
-	waitersHigh = 100      // transactions that wait, as in mnesia_recover
+	outboxHigh  = 16 << 20  // bytes to a peer above which writers wait
+	outboxLow   = 4 << 20   // and below which they go on
+	outboxLook  = 64 << 10  // bytes sent between two looks
+	dumpChanges = 1 << 19   // changes in the log from which it is dumped, when no other threshold was set
+	dumpBytes   = 128 << 20 // or bytes
+	dumpHigh    = 1 << 21   // changes above which writers wait for the dump
+	dumpLook    = 1 << 10   // log writes between two looks
+	waitersHigh = 100       // transactions that wait, as in mnesia_recover
 	waitersLook = 10 * time.Second
 	roomPoll    = 5 * time.Millisecond
 	maxRoomWait = 10 * time.Second
@@ -241,14 +242,6 @@ func (f *flow) blocks(to []kit.NodeName, disc bool) term.Term {
 		return term.Atom("dump_log")
 	}
 	return nil
-}
-
-// roomFor waits until a peer takes more.
-func (s *Store) roomFor(ctx context.Context, n kit.NodeName) error {
-	if s.flow.pressed.Load() == 0 {
-		return nil
-	}
-	return s.awaitRoom(ctx, []kit.NodeName{n}, false)
 }
 
 // logged counts a write of the log, and asks for a dump when the threshold is reached.

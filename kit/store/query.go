@@ -167,7 +167,7 @@ func (t *data) answer(q query) (answer, error) {
 		if err != nil {
 			return answer{}, bad()
 		}
-		return answer{terms: runSpec(spec, t.candidates(spec))}, nil
+		return answer{terms: t.run(spec)}, nil
 	case qKeys:
 		return answer{terms: t.keysOf(q.arg)}, nil
 	case qAll:

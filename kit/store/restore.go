@@ -130,7 +130,7 @@ func (c *changes) restore(d *Def, how RestoreOp, id string) error {
 		cs := *d
 		now := c.s.clock.next()
 		cs.Cookie = Cookie{now.Time, now.Node}
-		cs.Version = Version{Major: 2, By: cs.Cookie}
+		cs.Version = Version{Major: 2}
 		c.add("create", &cs)
 	case t == nil || len(t.active) == 0:
 		return abort("no_exists", term.Atom(d.Name))
@@ -275,6 +275,7 @@ func (s *Store) restoreHere(o schemaOp) []Event {
 		s.logHere(t, disk.Change{Op: disk.Clear, Table: o.tab})
 	}
 	if t.data != nil {
+		s.foresee(s.view.Load(), ops)
 		for part := range slices.Chunk(ops, 1024) {
 			cs := make([]disk.Change, len(part))
 			for i := range part {

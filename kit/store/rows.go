@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/tidwall/btree"
 
+	"netsplit/kit/store/match"
 	"netsplit/kit/term"
 )
 
@@ -162,7 +164,7 @@ func exactLess(a, b term.Term) bool {
 	if c := term.Compare(a, b); c != 0 || term.Equal(a, b) {
 		return c < 0
 	}
-	return term.Compare(term.Bin(term.Append(nil, a)), term.Bin(term.Append(nil, b))) < 0
+	return bytes.Compare(term.AppendOrdered(nil, a, false), term.AppendOrdered(nil, b, false)) < 0
 }
 
 // edge gives the first key either way: without an order last is the same as first, as in ets.
@@ -221,6 +223,26 @@ func (t *treeRows) clear() { t.tree.Clear() }
 func (t *treeRows) size() int { return t.tree.Len() }
 
 func (t *treeRows) scan(f func(term.Tuple) bool) { t.tree.Scan(f) }
+
+// within gives the rows whose keys are in a range, without looking at those outside.
+func (t *treeRows) within(r match.Range) (out []term.Tuple) {
+	if r.Empty() {
+		return nil
+	}
+	keep := func(row term.Tuple) bool {
+		side := r.Side(row[1])
+		if side == 0 {
+			out = append(out, row)
+		}
+		return side <= 0
+	}
+	if from, ok := r.From(); ok {
+		t.tree.Ascend(pivot(from), keep)
+	} else {
+		t.tree.Scan(keep)
+	}
+	return out
+}
 
 func (t *treeRows) edge(last bool) (term.Term, bool) {
 	get := t.tree.Min

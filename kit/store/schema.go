@@ -12,10 +12,11 @@ import (
 
 // schemaOp is one change of the schema, done on every running node in one commit.
 type schemaOp struct {
-	kind string // create, define, delete, clear, transform, dump
+	kind string // create, define, delete, clear, transform, content, dump, restore
 	tab  string
 	def  *Def         // the new definition
 	rows []term.Tuple // transform: the new content, for the nodes with a copy
+	at   kit.NodeName // content: the only node that it is for
 }
 
 func (o schemaOp) term() term.Term {
@@ -27,18 +28,19 @@ func (o schemaOp) term() term.Term {
 	for i, r := range o.rows {
 		rows[i] = r
 	}
-	return term.T(term.Atom(o.kind), term.Atom(o.tab), def, rows)
+	return term.T(term.Atom(o.kind), term.Atom(o.tab), def, rows, node(o.at))
 }
 
 func schemaOpOf(t term.Term) (schemaOp, bool) {
 	tp, ok := t.(term.Tuple)
-	if !ok || len(tp) != 4 {
+	if !ok || len(tp) != 5 {
 		return schemaOp{}, false
 	}
+	at, _ := tp[4].(term.Atom)
 	kind, ok1 := tp[0].(term.Atom)
 	tab, ok2 := tp[1].(term.Atom)
 	rows, ok3 := tp[3].(term.List)
-	o := schemaOp{kind: string(kind), tab: string(tab)}
+	o := schemaOp{kind: string(kind), tab: string(tab), at: kit.NodeName(at)}
 	if m, isMap := tp[2].(term.Map); isMap {
 		d, ok := defOf(m)
 		if !ok {
@@ -53,7 +55,8 @@ func schemaOpOf(t term.Term) (schemaOp, bool) {
 		}
 		o.rows = append(o.rows, row)
 	}
-	return o, ok1 && ok2 && ok3 && (o.def != nil || o.kind == "delete" || o.kind == "clear" || o.kind == "dump" || o.kind == "restore")
+	bare := []string{"delete", "clear", "content", "dump", "restore"} // those without a definition
+	return o, ok1 && ok2 && ok3 && (o.def != nil || slices.Contains(bare, o.kind))
 }
 
 // changes is a schema transaction in the making.
@@ -126,7 +129,10 @@ func (s *Store) schemaRun(tx *Tx, f func(c *changes) error) error {
 	if errors.Is(err, errStale) {
 		return tx.again()
 	}
-	return tx.driven(err, others)
+	if err = tx.driven(err, others); err == nil {
+		s.count.commits.Add(1)
+	}
+	return err
 }
 
 // lockTable takes a write lock on a table at its active copies, as get_tid_ts_and_lock(Tab, write).
@@ -162,7 +168,7 @@ func (c *changes) active(t *tab) error {
 	disc := c.v.tables["schema"].Disc
 	var missing term.List
 	for _, n := range t.holders() {
-		if slices.Contains(disc, n) && !slices.Contains(t.active, n) {
+		if slices.Contains(disc, n) && !slices.Contains(c.loaded(t), n) {
 			missing = append(missing, term.Atom(n))
 		}
 	}
@@ -172,13 +178,21 @@ func (c *changes) active(t *tab) error {
 	return nil
 }
 
+// loaded lists the nodes with a loaded copy; of local content, which every node loads by itself, those that run.
+func (c *changes) loaded(t *tab) []kit.NodeName {
+	if t.LocalContent {
+		return c.v.nodes
+	}
+	return t.active
+}
+
 // next gives a copy of a definition with the next version, as mnesia_schema:incr_version/1: a major one when all
 // its disc nodes take part.
 func (c *changes) next(t *tab) *Def {
 	d := *t.Def
 	all := true
 	for _, n := range t.holders() {
-		if slices.Contains(c.v.tables["schema"].Disc, n) && !slices.Contains(t.active, n) {
+		if slices.Contains(c.v.tables["schema"].Disc, n) && !slices.Contains(c.loaded(t), n) {
 			all = false
 		}
 	}
@@ -223,7 +237,7 @@ func (s *Store) CreateTableTerm(ctx context.Context, arg term.Term) error {
 		}
 		id := s.clock.next()
 		d.Cookie = Cookie{id.Time, id.Node}
-		d.Version = Version{Major: 2, By: d.Cookie}
+		d.Version = Version{Major: 2}
 		at := slices.DeleteFunc(sorted(d.holders()), func(n kit.NodeName) bool { return !slices.Contains(c.v.nodes, n) })
 		if len(at) > 0 {
 			if _, err := c.tx.lockAt(lock.Item{Table: d.Name}, lock.Write, at); err != nil {

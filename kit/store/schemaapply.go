@@ -5,6 +5,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
+	"netsplit/kit/term"
 )
 
 // applySchema carries out schema changes on this node.
@@ -17,6 +18,7 @@ func (s *Store) applySchema(ops []schemaOp) {
 	var events []Event
 	for _, o := range ops {
 		events = append(events, s.applySchemaOp(o)...)
+		s.countSchema(o)
 	}
 	s.publish()
 	s.mu.Unlock()
@@ -24,7 +26,20 @@ func (s *Store) applySchema(ops []schemaOp) {
 	for _, e := range events {
 		s.hub.schema(e)
 	}
+	s.hub.activity()
 	s.startLoads()
+}
+
+// countSchema counts what a schema change puts into Mnesia's log: of a definition the preparation, the commit record and
+// the decision.
+func (s *Store) countSchema(o schemaOp) {
+	switch {
+	case !s.useDir():
+	case o.kind == "clear":
+		s.count.schema.Add(1)
+	default:
+		s.count.schema.Add(3)
+	}
 }
 
 // applySchemaOp changes one table. Callers hold mu.
@@ -43,6 +58,7 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 			s.retainAll(old)
 			old.data.clear()
 			s.logHere(old, disk.Change{Op: disk.Clear, Table: o.tab})
+			s.hub.definition(o.tab)
 		}
 		return nil
 	case "restore":
@@ -53,9 +69,21 @@ func (s *Store) applySchemaOp(o schemaOp) []Event {
 	case "transform":
 		s.redefine(o.def)
 		s.transformHere(o)
+		if len(o.def.Index) > 0 {
+			return []Event{wrote, wrote, wrote} // the indexes are taken away and made again
+		}
 		return []Event{wrote}
+	case "content":
+		if o.at == s.self && old != nil {
+			o.def = old.Def
+			s.transformHere(o)
+		}
+		return nil
 	case "define":
 		s.redefine(o.def)
+		if old != nil && len(o.def.holders()) > len(old.holders()) {
+			return []Event{wrote, wrote} // the definition is written once more when the copy is loaded
+		}
 		return []Event{wrote}
 	}
 	return nil
@@ -104,7 +132,8 @@ func (s *Store) createHere(d *Def) {
 	}
 	var more []disk.Change
 	if t.own != Unknown {
-		t.data = newData(d)
+		t.data = s.newCopy(d, t.own)
+		t.from, t.why = s.self, term.T(term.Atom("dumper"), term.Atom("create_table"))
 		if t.own != RAM {
 			more = append(more, makeOnDisc(d, t.own))
 		}
@@ -112,6 +141,9 @@ func (s *Store) createHere(d *Def) {
 	s.tabs[d.Name] = t
 	s.reroute(d.Name)
 	s.saveDef(d, more...)
+	if t.data != nil {
+		t.data.index(d)
+	}
 }
 
 // dropHere forgets a table.
@@ -143,6 +175,12 @@ func (s *Store) redefine(d *Def) {
 		return
 	}
 	was, now := old.own, d.storage(s.self)
+	if was == DiscOnly && (now == RAM || now == Disc) && old.data != nil {
+		moved := *old
+		moved.data = old.data.inMemory(old.Def) // as long as it is on the disc
+		old = &moved
+		s.setTab(d.Name, func(t *tab) { t.data = moved.data })
+	}
 	s.setTab(d.Name, func(t *tab) {
 		t.Def = d
 		holds := func(n kit.NodeName) bool { return !slices.Contains(d.holders(), n) }
@@ -150,9 +188,9 @@ func (s *Store) redefine(d *Def) {
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), holds)
 		switch {
 		case now == Unknown:
-			t.data = nil
+			t.data = nil // where it came from can still be asked
 		case was == Unknown && d.LocalContent && s.phase == running:
-			t.data, t.active = newData(d), []kit.NodeName{s.self} // there is nothing to copy
+			t.data, t.active = s.newCopy(d, now), []kit.NodeName{s.self} // there is nothing to copy
 		}
 	})
 	if d.Name == "schema" {
@@ -170,17 +208,18 @@ func (s *Store) redefine(d *Def) {
 		}
 	case now == RAM && was != Unknown:
 		more = append(more, disk.Change{Op: disk.Drop, Table: d.Name})
-	case was == RAM || was == Unknown:
-		more = append(more, makeOnDisc(d, now))
-	case was != now:
-		more = append(more, disk.Change{Op: disk.Drop, Table: d.Name}, makeOnDisc(d, now))
+	default:
+		more = append(more, makeOnDisc(d, now)) // between the two kinds on disc the content stays where it is
 	}
 	if now == RAM && was == Unknown {
 		more = nil
 	}
 	s.saveDef(d, more...)
-	if t := s.tabs[d.Name]; was != now && was != Unknown && (now == Disc || now == DiscOnly) && t.data != nil {
+	if t := s.tabs[d.Name]; was == RAM && (now == Disc || now == DiscOnly) && t.data != nil {
 		s.rewrite(d.Name, t.data)
+	}
+	if was != now && now == DiscOnly {
+		s.leaveMemory(d.Name)
 	}
 	s.reroute(d.Name)
 }
@@ -190,6 +229,16 @@ func (s *Store) rewrite(name string, d *data) {
 	if err := s.disk.Replace(name, slices.Values(d.all())); err != nil {
 		s.fatalLater("cannot write table " + name + ": " + err.Error())
 	}
+}
+
+// leaveMemory gives up the rows in memory of a table whose content is on the disc, where it lives from now on.
+func (s *Store) leaveMemory(name string) {
+	s.setTab(name, func(t *tab) {
+		if t.data != nil && t.own == DiscOnly {
+			t.data = s.newCopy(t.Def, t.own)
+			t.data.index(t.Def)
+		}
+	})
 }
 
 // dumpHere writes a copy in memory to the disc.
@@ -285,6 +334,7 @@ func (s *Store) transformHere(o schemaOp) {
 	s.setTab(o.tab, func(t *tab) { t.data = d })
 	if t.own == Disc || t.own == DiscOnly {
 		s.rewrite(o.tab, d)
+		s.leaveMemory(o.tab)
 	}
 }
 

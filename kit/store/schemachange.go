@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"netsplit/kit"
+	"netsplit/kit/store/lock"
 	"netsplit/kit/term"
 )
 
@@ -142,10 +143,15 @@ func (s *Store) MoveTableCopy(ctx context.Context, name string, from, to kit.Nod
 			return abort("no_exists", term.Atom(name))
 		case slices.Contains(t.holders(), to):
 			return abort("already_exists", term.Atom(name), term.Atom(to))
-		case !slices.Contains(t.active, from):
+		case len(t.active) == 0:
+			return abort("no_exists", term.Atom(name))
+		case !slices.Contains(c.loaded(t), from):
 			return abort("not_active", term.Atom(name), term.Atom(from))
 		case !slices.Contains(c.v.nodes, to):
 			return abort("not_active", term.Atom("schema"), term.Atom(to))
+		}
+		if err := c.active(t); err != nil {
+			return err
 		}
 		kept = t.storage(from)
 		d := c.next(t).place(to, kept)
@@ -259,12 +265,18 @@ func (s *Store) ChangeTableLoadOrder(ctx context.Context, name string, order int
 // ChangeTableMajority sets whether writes need a majority of the copies.
 func (s *Store) ChangeTableMajority(ctx context.Context, name string, majority bool) error {
 	return s.changeDef(ctx, name, true, func(_ *changes, t *tab, d *Def) error {
-		if t.Majority == majority {
-			return abort("already_exists", term.Atom(name), term.Bool(majority))
+		if t.LocalContent && majority {
+			return localMajority(term.Atom(name))
 		}
-		d.Majority = majority
+		d.Majority = majority // also to what it is already, unlike the other changes
 		return nil
 	})
+}
+
+// localMajority refuses a table of local content whose writes need a majority.
+func localMajority(tab term.Term) error {
+	yes := func(k term.Atom) term.Term { return term.T(k, term.Atom("true")) }
+	return abort("combine_error", tab, term.L(yes("local_content"), yes("majority")))
 }
 
 // AddTableIndex adds an index on an attribute, named or by position.
@@ -304,6 +316,9 @@ func (s *Store) changeIndex(ctx context.Context, name string, attr term.Term, f 
 		}
 		if err := c.lockActive(t); err != nil {
 			return err
+		}
+		if p, isTuple := attr.(term.Tuple); isTuple {
+			return abort("bad_type", term.Atom(name), term.T(term.Atom("index"), term.L(p)))
 		}
 		pos, err := indexPos(c.v, name, attr)
 		if err != nil {
@@ -393,14 +408,55 @@ func (s *Store) TransformTable(ctx context.Context, name string, tr Transform) e
 			return err
 		}
 		o := schemaOp{kind: "transform", tab: name, def: d}
+		if tr.Func != nil && t.LocalContent {
+			c.ops = append(c.ops, o)
+			return c.transformEach(t, d, tr.Func)
+		}
 		if tr.Func != nil {
-			if o.rows, err = c.transformed(t, d, tr.Func); err != nil {
+			a, err := s.ask(c.tx.ctx(), t, query{kind: qAll, tab: name})
+			if err != nil {
+				return err
+			}
+			if o.rows, err = c.transformed(t, d, a.rows, tr.Func); err != nil {
 				return err
 			}
 		}
 		c.ops = append(c.ops, o)
 		return nil
 	})
+}
+
+// transformEach changes the rows of a table of local content, which are others on every node.
+func (c *changes) transformEach(t *tab, d *Def, f func(term.Tuple) (term.Term, error)) error {
+	var at []kit.NodeName
+	for _, n := range sorted(t.holders()) {
+		if slices.Contains(c.v.nodes, n) {
+			at = append(at, n)
+		}
+	}
+	if _, err := c.tx.lockAt(lock.Item{Table: t.Name}, lock.Write, at); err != nil {
+		return err
+	}
+	for _, n := range at {
+		q, a, err := query{kind: qAll, tab: t.Name}, answer{}, error(nil)
+		if n == c.s.self {
+			a, err = c.s.ask(c.tx.ctx(), t, q)
+		} else {
+			var down bool
+			if a, down, err = c.s.askThere(c.tx.ctx(), n, q); down {
+				err = abort("not_active", term.Atom(t.Name), node(n))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := c.transformed(t, d, a.rows, f)
+		if err != nil {
+			return err
+		}
+		c.ops = append(c.ops, schemaOp{kind: "content", tab: t.Name, at: n, rows: rows})
+	}
+	return nil
 }
 
 func checkTransformed(d *Def) error {
@@ -418,17 +474,13 @@ func checkTransformed(d *Def) error {
 }
 
 // transformed gives the rows as f changes them. f must keep the key and give records of the new shape.
-func (c *changes) transformed(t *tab, d *Def, f func(term.Tuple) (term.Term, error)) ([]term.Tuple, error) {
-	a, err := c.s.ask(c.tx.ctx(), t, query{kind: qAll, tab: t.Name})
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]term.Tuple, 0, len(a.rows))
+func (c *changes) transformed(t *tab, d *Def, old []term.Tuple, f func(term.Tuple) (term.Term, error)) ([]term.Tuple, error) {
+	rows := make([]term.Tuple, 0, len(old))
 	bad := func(text string, why ...term.Term) error {
 		return prose(Aborted, "Bad transform function", term.Atom(t.Name), term.Opaque{Sort: "fun"}, node(c.s.self),
 			append(term.Tuple{term.Str(text)}, why...))
 	}
-	for _, r := range a.rows {
+	for _, r := range old {
 		out, err := f(r)
 		if err != nil {
 			var e *Error

@@ -20,7 +20,8 @@ import (
 // What was written here in the last moments before the loss was noticed, and did not reach the peer, is not in the
 // journal; nor are changes that another node of this side made while this store did not run (SplitInfo names the node
 // whose journal has them). Changes are noted before they are made, and a process that dies loses none; a power failure
-// may lose the last moments, as it may of the log.
+// may lose the last moments, as it may of the log, but nothing of what is synced: SyncLog and durable transactions
+// sync the journal too.
 
 // SplitChange is what the split journal knows of one key.
 type SplitChange struct {
@@ -169,8 +170,8 @@ func (s *Store) splitCopied(name string, from kit.NodeName) {
 	}
 }
 
-// noteSplit notes operations that are about to be done here.
-func (s *Store) noteSplit(v *view, ops ...op) {
+// noteSplit notes operations that are about to be done here; with durable they are on the disc when it returns.
+func (s *Store) noteSplit(v *view, durable bool, ops ...op) {
 	if !s.cp.split.Active() {
 		return
 	}
@@ -182,6 +183,9 @@ func (s *Store) noteSplit(v *view, ops ...op) {
 	}
 	if len(notes) > 0 {
 		s.cp.split.Add(notes...)
+	}
+	if durable {
+		s.cp.split.Sync()
 	}
 }
 

@@ -85,9 +85,12 @@ type Store struct {
 	preloaded  map[kit.NodeName][]string // while this node joins: what others have loaded since they answered
 	damaged    map[string]error          // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
+	sends      map[flushKey]*sending
+	copies     uint64 // copies begun
 	debug      string
 	extra      []kit.NodeName
-	slow       int // slow requests being served
+	set        map[term.Atom]term.Term // parameters that were set; never changed, only replaced
+	slow       int                     // slow requests being served
 
 	open openTxs
 	part participants
@@ -95,7 +98,10 @@ type Store struct {
 }
 
 // counters are the figures of system_info.
-type counters struct{ commits, failures, restarts, logged atomic.Int64 }
+type counters struct {
+	commits, failures, restarts, logged atomic.Int64
+	schema                              atomic.Int64 // what Mnesia would have logged about the schema besides
+}
 
 // view is an immutable picture of the control plane.
 type view struct {
@@ -113,7 +119,9 @@ type tab struct {
 	read    kit.NodeName   // where reads go; empty: nowhere
 	own     Storage
 	forced  bool
-	buf     *buffer // takes writes while the own copy is being loaded
+	from    kit.NodeName // where the own copy's rows came from; empty before it is loaded
+	why     term.Term    // the reason for loading it, as Mnesia names it
+	buf     *buffer      // takes writes while the own copy is being loaded
 }
 
 // targets lists the nodes that a write goes to.
@@ -150,7 +158,7 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, debug: "none",
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
 		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, changed: make(chan struct{}),
-		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{},
+		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{}, sends: map[flushKey]*sending{},
 		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.later = cfg.Peers.Send
 	if l, ok := cfg.Peers.(LaterSender); ok {
@@ -158,7 +166,8 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.meter()
 	s.hub.opened, s.hub.watch = time.Now(), cfg.Watch
-	s.clock.node, s.files = s.self, cfg.Files
+	s.files = cfg.Files
+	s.clock.open(s.self)
 	s.cp.most = MaxRetained
 	s.born = s.clock.next().Time
 	s.locks.init()

@@ -22,14 +22,13 @@ type Tx struct {
 	base context.Context // its maker's
 	id   lock.Tx
 	kind Kind
-	opts TxOptions
+	opts *TxOptions
 	// joins marks the transaction of a start, which locks at nodes that are not in the cluster yet.
 	joins bool
 
 	life struct {
 		mu     sync.Mutex
-		ctx    context.Context // made when an operation first has to wait
-		cancel context.CancelFunc
+		wait   *txWait // made when an operation first has to wait
 		closed atomic.Bool
 	}
 
@@ -38,10 +37,7 @@ type Tx struct {
 
 	mu        sync.Mutex // held by the operation in progress
 	ended     bool
-	room      *txRoom // memory for what follows, until the end
-	held      heldLocks
-	touched   []kit.NodeName // nodes that know of this transaction
-	ws        writeSet
+	*txState             // what it knows, until it ends; nil in a dirty activity
 	outer     []writeSet // of the enclosing transactions, when nested
 	restarts  int
 	restarted atomic.Bool
@@ -49,6 +45,45 @@ type Tx struct {
 	// gathers says that write locks at other nodes are taken together with the commit, deferred that some are due.
 	gathers, deferred bool
 	doubt             bool // an earlier run may have been committed by nodes that went away
+	moves             int  // runs that ended because tables had moved
+}
+
+// txState is what a transaction knows until it ends. The next one gets the memory, but never the Tx, which its maker may
+// still have.
+type txState struct {
+	held    heldLocks
+	touched []kit.NodeName // nodes that know of this transaction
+	ws      writeSet
+	room    struct { // enough for most; what was left in it by another transaction means nothing
+		touched [4]kit.NodeName
+		held    [4]heldLock
+		keys    [4]wsKey
+		ops     [4]op
+	}
+}
+
+var txStates = sync.Pool{New: func() any { return new(txState) }}
+
+func newTxState() *txState {
+	st := txStates.Get().(*txState)
+	st.touched, st.held.list = st.room.touched[:0], st.room.held[:0]
+	st.emptyWrites()
+	return st
+}
+
+func (st *txState) emptyWrites() { st.ws = writeSet{keys: st.room.keys[:0], free: st.room.ops[:]} }
+
+// free gives the memory to the next transaction.
+func (st *txState) free() {
+	st.held, st.touched, st.ws = heldLocks{}, nil, writeSet{}
+	txStates.Put(st)
+}
+
+// txWait ends what waits for an activity.
+type txWait struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	closed chan struct{} // closed with the activity; made when it first waits for a lock
 }
 
 // lostNodes are the nodes that have gone while the transaction was open.
@@ -87,29 +122,17 @@ func (s *Store) Begin(ctx context.Context, kind Kind, opts ...TxOptions) (*Tx, e
 }
 
 func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
-	tx := &Tx{s: s, base: ctx, id: s.clock.next(), kind: kind}
+	tx := &Tx{s: s, base: ctx, kind: kind, opts: &noOptions}
 	if len(opts) > 0 {
-		tx.opts = opts[0]
+		tx.opts = &opts[0]
 	}
 	if tx.IsTransaction() {
-		tx.room = rooms.Get().(*txRoom)
-		tx.touched = tx.room.touched[:0]
-		tx.held.list = tx.room.held[:0]
-		tx.ws.use(tx.room)
+		tx.id, tx.txState = s.clock.next(), newTxState()
 	}
 	return tx
 }
 
-// txRoom is the memory that an ordinary transaction needs for what it knows. The next transaction gets it when this
-// one has ended; the Tx itself is never used again, since its maker may still have it.
-type txRoom struct {
-	touched [4]kit.NodeName
-	held    [4]heldLock
-	keys    [4]wsKey
-	ops     [4]op
-}
-
-var rooms = sync.Pool{New: func() any { return new(txRoom) }}
+var noOptions TxOptions
 
 // ctx ends with the maker's context, and when the activity is closed.
 func (tx *Tx) ctx() context.Context { return (*txContext)(tx) }
@@ -133,13 +156,33 @@ func (tx *Tx) waiting() context.Context {
 	l := &tx.life
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx == nil {
-		l.ctx, l.cancel = context.WithCancel(tx.base)
+	if l.wait == nil {
+		l.wait = &txWait{}
+	}
+	if l.wait.ctx == nil {
+		l.wait.ctx, l.wait.cancel = context.WithCancel(tx.base)
 		if l.closed.Load() {
-			l.cancel()
+			l.wait.cancel()
 		}
 	}
-	return l.ctx
+	return l.wait.ctx
+}
+
+// killed gives a channel that is closed with the activity, whatever becomes of its maker's context.
+func (tx *Tx) killed() <-chan struct{} {
+	l := &tx.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wait == nil {
+		l.wait = &txWait{}
+	}
+	if l.wait.closed == nil {
+		l.wait.closed = make(chan struct{})
+		if l.closed.Load() {
+			close(l.wait.closed)
+		}
+	}
+	return l.wait.closed
 }
 
 // stop ends ctx.
@@ -150,16 +193,23 @@ func (tx *Tx) stop() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed.Store(true)
-	if l.cancel != nil {
-		l.cancel()
+	if l.closed.Swap(true) {
+		return
+	}
+	if w := l.wait; w != nil {
+		if w.cancel != nil {
+			w.cancel()
+		}
+		if w.closed != nil {
+			close(w.closed)
+		}
 	}
 }
 
 // dead reports whether the activity was closed or its maker's context has ended.
 func (tx *Tx) dead() bool { return tx.ctx().Err() != nil }
 
-// ID gives the transaction's name and age.
+// ID gives the transaction's name and age; a dirty activity has none.
 func (tx *Tx) ID() lock.Tx { return tx.id }
 
 // Kind gives the kind of activity.
@@ -202,6 +252,9 @@ func (tx *Tx) Nest() error {
 	if tx.ended {
 		return errEnded
 	}
+	if tx.txState == nil {
+		tx.txState = newTxState()
+	}
 	tx.outer = append(tx.outer, tx.ws)
 	tx.ws = tx.ws.clone()
 	return nil
@@ -215,7 +268,9 @@ func (tx *Tx) Unnest(keep bool) {
 		return
 	}
 	last := len(tx.outer) - 1
-	if !keep {
+	if keep {
+		tx.s.count.commits.Add(1)
+	} else {
 		tx.ws = tx.outer[last]
 		tx.s.count.failures.Add(1)
 	}
@@ -246,28 +301,29 @@ func (tx *Tx) finish() {
 		return
 	}
 	tx.ended = true
-	tx.dropLocks("")
+	if tx.IsTransaction() {
+		tx.dropLocks("")
+	}
 	tx.leave()
 }
 
 // leave takes the transaction out of the list of open ones.
 func (tx *Tx) leave() {
 	tx.stop()
-	tx.ws, tx.outer, tx.held, tx.touched = writeSet{}, nil, heldLocks{}, nil
+	tx.outer = nil
 	if tx.IsTransaction() {
 		tx.s.open.remove(tx)
 	}
-	if tx.room != nil {
-		*tx.room = txRoom{}
-		rooms.Put(tx.room)
-		tx.room = nil
+	if tx.txState != nil {
+		tx.txState.free()
+		tx.txState = nil
 	}
 }
 
 // forgetWrites empties the transaction, which is to run again.
 func (tx *Tx) forgetWrites() {
-	tx.ws, tx.outer = writeSet{}, nil
-	tx.ws.use(tx.room)
+	tx.outer = nil
+	tx.emptyWrites()
 }
 
 // table gives a table of the running store, or nil.

@@ -106,6 +106,7 @@ func (tx *Tx) Commit() error {
 		return err
 	}
 	if tx.ws.empty() {
+		tx.s.count.commits.Add(1)
 		tx.finish()
 		return nil
 	}
@@ -267,6 +268,12 @@ func (s *Store) commitOnce(tx *Tx, ops []op) error {
 	if len(sh.others) == 0 {
 		return s.commitHere(tx, ops, sh.logged)
 	}
+	return s.commitThere(tx, sh)
+}
+
+// commitThere commits what has copies on other nodes.
+func (s *Store) commitThere(tx *Tx, sh share) error {
+	v, ops := sh.v, sh.ops
 	for _, n := range sh.others {
 		tx.touch(n)
 	}
@@ -308,7 +315,8 @@ func (tx *Tx) driven(err error, others []kit.NodeName) error {
 	case errors.Is(err, errBadCommit):
 		tx.doubt = true
 		return tx.again()
-	case errors.Is(err, errMoved):
+	case errors.Is(err, errMoved) && tx.moves < maxAttempts:
+		tx.moves++
 		return tx.again()
 	}
 	return err
@@ -506,12 +514,30 @@ func (s *Store) whyAborted(d *driven) error {
 		return d.standing
 	case head == "bad_commit":
 		return errBadCommit
-	case head == "decided":
-		return errMoved
 	case d.cancelled:
 		return unknownEnd(&Error{Class: Aborted, Reason: why})
+	case head == "decided" || head == "no_exists" && s.writable(why):
+		return &movedError{&Error{Class: Aborted, Reason: why}}
 	}
 	return &Error{Class: Aborted, Reason: why}
+}
+
+// movedError is the no of a participant that sees another cluster than this node does at the moment: the transaction runs
+// again, and gives this reason when that does not help.
+type movedError struct{ why *Error }
+
+func (e *movedError) Error() string   { return e.why.Error() }
+func (e *movedError) Unwrap() []error { return []error{errMoved, e.why} }
+
+// writable reports whether the table of a no_exists can be written as this node sees it.
+func (s *Store) writable(why term.Term) bool {
+	t, ok := why.(term.Tuple)
+	if !ok || len(t) != 2 {
+		return false
+	}
+	name, _ := t[1].(term.Atom)
+	tab := s.table(string(name))
+	return tab != nil && len(tab.targets()) > 0
 }
 
 // finishLocal makes operations permanent and visible on this node. With durable it returns when they are on the disc;
@@ -528,7 +554,8 @@ func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Chan
 		}
 	}
 	if len(changes) > 0 {
-		s.noteSplit(v, ops...)
+		s.noteSplit(v, durable, ops...)
+		s.foresee(v, ops)
 		lsn, err := s.disk.Append(changes...)
 		if err == nil && durable {
 			err = s.disk.Sync(lsn)

@@ -204,6 +204,9 @@ func (tx *Tx) keep(item lock.Item, kind lock.Kind, ns []kit.NodeName) bool {
 // aside and run again; one that has done nothing yet goes on from where it is, which is the same, and its reply is
 // lockRerun. The reply is that of the last one, or one that was lost or failed.
 func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
+	if len(calls) == 1 && calls[0] != nil {
+		defer tx.s.endCall(calls[0])
+	}
 	worst := lockReply{answer: lockGranted}
 	for _, c := range calls {
 		if c == nil {
@@ -215,7 +218,9 @@ func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
 			tx.s.forget(calls...)
 			return rep, err
 		case r.answer == lockRefused:
-			tx.s.forget(except(calls, r.id)...)
+			if len(calls) > 1 {
+				tx.s.forget(except(calls, r.id)...)
+			}
 			return lockReply{from: r.from, answer: lockRerun}, tx.standAside(r, c.ch)
 		case r.answer == lockLost || r.answer == lockFailed:
 			worst = r
@@ -231,6 +236,9 @@ func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
 
 // awaitOne waits for the next answer to requests that share a channel.
 func (tx *Tx) awaitOne(c *lockCall) (lockReply, error) {
+	if c.refused {
+		return lockReply{from: c.node, id: c.id, answer: lockRefused}, nil
+	}
 	select {
 	case r := <-c.ch:
 		return r, nil
@@ -239,9 +247,10 @@ func (tx *Tx) awaitOne(c *lockCall) (lockReply, error) {
 	select {
 	case r := <-c.ch:
 		return r, nil
-	case <-tx.ctx().Done():
-		return lockReply{}, tx.gone()
+	case <-tx.base.Done():
+	case <-tx.killed():
 	}
+	return lockReply{}, tx.gone()
 }
 
 func except(calls []*lockCall, id uint64) []*lockCall {
@@ -301,7 +310,10 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 			s.forget(&lockCall{id: r.id})
 			tx.dropLocks("")
 			return ErrRestart
-		case <-tx.ctx().Done():
+		case <-tx.base.Done():
+			s.forget(&lockCall{id: r.id})
+			return tx.gone()
+		case <-tx.killed():
 			s.forget(&lockCall{id: r.id})
 			return tx.gone()
 		}

@@ -22,7 +22,9 @@ func (tx *Tx) recordLock(tab string, key term.Term, lk Lock) error {
 	case ReadLock:
 		_, err := tx.lockRead(tab, key, false)
 		return err
-	case WriteLock, StickyLock:
+	case StickyLock:
+		return tx.lockSticky(tab, key)
+	case WriteLock:
 		return tx.lockToWrite(tab, key)
 	}
 	return abort("bad_type", term.Atom(tab), term.Atom(lk))

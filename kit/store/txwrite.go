@@ -72,7 +72,7 @@ func (tx *Tx) writeLock(table string, key term.Term, kind Lock) (*tab, error) {
 			return nil, abort("not_local", term.Atom(table)) // mnesia_locker:sticky_wlock/3
 		}
 	}
-	if err := tx.lockToWrite(table, key); err != nil {
+	if err := tx.recordLock(table, key, kind); err != nil {
 		return nil, err
 	}
 	t := tx.s.table(table)

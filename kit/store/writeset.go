@@ -13,14 +13,6 @@ type writeSet struct {
 	free []op          // room for the operations of keys that have one
 }
 
-// use gives an empty write set memory to begin with.
-func (w *writeSet) use(r *txRoom) {
-	if r != nil {
-		clear(r.ops[:])
-		w.keys, w.free = r.keys[:0], r.ops[:]
-	}
-}
-
 type wsOID struct {
 	tab string
 	key any

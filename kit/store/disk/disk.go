@@ -7,6 +7,12 @@
 // power failure may lose the last moments; Sync returns after the bytes are on the disc. Replace and Dump
 // return after what they wrote is on the disc. Nothing else waits for the disc.
 //
+// What waits in the log is not kept in memory, but for disc_only_copies tables, which are read with Get, After and Scan: those
+// keep it by key until the next Dump. Load and Replay read image and log, and decode on all cores.
+//
+// A full disc (ErrFull, kit.Overloaded) refuses an Append or a Dump and leaves what was there; the next call works when
+// there is room. A Sync that failed breaks the log (kit.Broken) until the disc is opened again.
+//
 // Damage: a record that a crash has left unfinished at the end of the log is cut off and told in Notes. Damage in what
 // was synced, a missing file and an image of another table are kit.Corrupt, naming the file; nothing is dropped silently.
 package disk
@@ -27,7 +33,7 @@ const (
 	Clear                      // all records of the table go
 	SetMeta                    // Key, Value: a named value
 	DelMeta                    // Key: a named value goes
-	Create                     // Type, Only: the table is made, empty; no change where it exists with these
+	Create                     // Type, Only: the table is made, empty. One that exists keeps its content, and is Only or not from now on
 	Drop                       // the table goes with its image; no change where there is none
 )
 

@@ -1,14 +1,18 @@
 package disk
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"go.etcd.io/bbolt"
 
 	"netsplit/kit"
 	"netsplit/kit/term"
@@ -304,6 +308,60 @@ func TestDamageIsNamed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A file of another form is refused as that, not taken for damage and not read.
+func TestUnknownForms(t *testing.T) {
+	fill := func(o Options) {
+		d := open(t, o)
+		do(t, d, create("t", Set, false), put("t", 1, "x"))
+		must(t, d.Dump())
+		must(t, d.Close())
+	}
+	refused := func(what string, o Options) {
+		t.Helper()
+		d, err := Open(o)
+		if err == nil {
+			err = d.Load("t", func(term.Tuple) error { return nil })
+			must(t, d.Close())
+		}
+		if kit.KindOf(err) != kit.Corrupt || !strings.Contains(err.Error(), "unknown form 3") || !strings.Contains(kit.HintOf(err), "version") {
+			t.Errorf("%s: %v (hint %q)", what, err, kit.HintOf(err))
+		}
+	}
+	m := NewMemory()
+	fill(m.Options())
+	m.Edit("t.1.img", func(b []byte) []byte { b[len(plainKin)] = '3'; return b })
+	refused("image", m.Options())
+	m = NewMemory()
+	fill(m.Options())
+	m.Edit("log.00000002", func(b []byte) []byte { b[len(segmentKin)] = '3'; return b })
+	refused("log", m.Options())
+	m = NewMemory()
+	fill(m.Options())
+	m.Edit("MANIFEST", func(b []byte) []byte {
+		head := len(manifestMagic) + 4
+		v, _, err := term.Decode(b[head:])
+		must(t, err)
+		v.(term.Tuple)[1] = term.Int(3)
+		b = term.Append(b[:head], v)
+		binary.LittleEndian.PutUint32(b[head-4:], crc32.Checksum(b[head:], castagnoli))
+		return b
+	})
+	refused("manifest", m.Options())
+	dir := t.TempDir()
+	fill(Dir(dir))
+	b := boltImager{path: dir}
+	im, err := b.open(identity{"t", Set, 1})
+	must(t, err)
+	must(t, im.(*boltImage).db.Update(func(tx *bbolt.Tx) error {
+		v, _, err := term.Decode(tx.Bucket(boltAbout).Get(boltID))
+		must(t, err)
+		v.(term.Tuple)[1] = term.Int(3)
+		return tx.Bucket(boltAbout).Put(boltID, term.Append(nil, v))
+	}))
+	must(t, im.close())
+	refused("bolt image", Dir(dir))
 }
 
 // A torn end that was never synced is what a crash leaves: cut off, told, nothing else lost.

@@ -50,7 +50,7 @@ func (d *Disk) dump() error {
 	d.behind -= p.behind
 	for t, n := range p.tables {
 		t.waiting -= n
-		t.older = nil
+		t.older, t.partial = nil, false
 	}
 	gone := d.gone
 	d.gone = nil
@@ -60,7 +60,6 @@ func (d *Disk) dump() error {
 			return err
 		}
 	}
-	d.setLimit()
 	return d.tidy()
 }
 
@@ -211,40 +210,6 @@ func (d *Disk) bringPart(t *table, p *part, upto LSN) error {
 	return nil
 }
 
-// leastLog is how many bytes of log are kept before a dump begins by itself. With large tables it is more: bringing
-// changes into an image costs about as much as writing all of it anew when they touch most of its pages.
-const leastLog = 64 << 20
-
-// setLimit sets when the next dump begins by itself.
-func (d *Disk) setLimit() {
-	var bytes int64
-	d.mu.RLock()
-	for _, t := range d.tables {
-		bytes += d.images.size(t.identity)
-	}
-	d.mu.RUnlock()
-	d.limit.Store(max(leastLog, bytes/2))
-}
-
-// dumpLater begins a dump that nobody waits for, unless one is under way. One that fails is tried again when the log has
-// grown further; until then the log has all.
-func (d *Disk) dumpLater() {
-	if !d.dumped.CompareAndSwap(false, true) {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed.Load() {
-		return
-	}
-	d.tasks.Go(func() {
-		defer d.dumped.Store(false)
-		if err := d.Dump(); err != nil {
-			d.limit.Store(d.wal.grown.Load() + leastLog)
-		}
-	})
-}
-
 // handle is an open image. Several may read it at once; it is closed when the last lets go, unless it is kept.
 type handle struct {
 	mu   sync.Mutex
@@ -370,8 +335,14 @@ func (d *Disk) findOnly(name string) (*table, error) {
 		return nil, err
 	}
 	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if !t.only {
+	only, partial := t.only, t.partial
+	d.mu.RUnlock()
+	if partial {
+		if err := d.Dump(); err != nil {
+			return nil, err
+		}
+	}
+	if !only {
 		return nil, &kit.Error{Op: "read from disc", Kind: kit.Invalid, What: "table " + name, Err: errors.New("it is no disc_only_copies table")}
 	}
 	return t, nil
@@ -470,9 +441,9 @@ func (d *Disk) Count(table string) (int, error) {
 		return 0, err
 	}
 	d.mu.RLock()
-	only := t.only
+	only, partial := t.only, t.partial
 	d.mu.RUnlock()
-	if only {
+	if only && !partial {
 		return d.countOnly(t)
 	}
 	_, h, err := d.current(table)
@@ -509,11 +480,7 @@ func (d *Disk) countOnly(t *table) (int, error) {
 				return false
 			}
 		}
-		changes := make([]Change, len(ps))
-		for i := range ps {
-			changes[i] = ps[i].Change
-		}
-		n += len(fold(t.typ, rows, changes)) - len(rows)
+		n += len(foldPending(t.typ, rows, ps)) - len(rows)
 		return true
 	})
 	if h != nil {

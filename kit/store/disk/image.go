@@ -52,8 +52,6 @@ type imager interface {
 	open(t identity) (image, error)
 	// create begins a new image.
 	create(t identity) (builder, error)
-	// size gives the bytes that a table's image takes; 0 when there is none.
-	size(t identity) int64
 	// suffix ends the names of image files.
 	suffix() string
 }

@@ -81,6 +81,9 @@ func (p boltImager) open(t identity) (image, error) {
 	if info.Size() == 0 {
 		return nil, corrupt(name, "it is empty", "")
 	}
+	if err := checkBolt(name, path); err != nil {
+		return nil, ioError("open image", name, err)
+	}
 	im := &boltImage{name: name, t: t}
 	err = guard(name, func() error {
 		db, err := bbolt.Open(path, 0o600, boltOptions())
@@ -155,13 +158,13 @@ func (im *boltImage) apply(p *part, upto LSN) error {
 	return nil
 }
 
-// change brings changes in and gives by how much the number of rows grows. empty says that there is no row yet.
-func (im *boltImage) change(b *bbolt.Bucket, changes []rawChange, empty bool) (more int, err error) {
+// change brings changes in and gives by how much the number of rows grows. fresh says that none of the keys is there yet.
+func (im *boltImage) change(b *bbolt.Bucket, changes []rawChange, fresh bool) (more int, err error) {
 	var room []byte // bbolt keeps a value until the transaction ends, so each gets its own part of this
 	err = runs(changes, func(cs []rawChange) error {
 		key := cs[0].key
 		var old []byte
-		if !empty {
+		if !fresh {
 			old = b.Get(key)
 		}
 		if cap(room)-len(room) < len(cs[0].row)+4 {
@@ -187,10 +190,42 @@ func (im *boltImage) change(b *bbolt.Bucket, changes []rawChange, empty bool) (m
 }
 
 func (im *boltImage) each(f func(key, stored []byte) error, end func()) error {
-	return im.view(func(b *bbolt.Bucket) error {
-		defer end() // also when the walk ends in a fault
-		return b.ForEach(f)
-	})
+	return ioError("read", im.name, guard(im.name, func() error {
+		return im.db.View(func(tx *bbolt.Tx) error {
+			defer end() // also when the walk ends in a fault
+			_, want, err := im.t.readIdentity(im.name, tx.Bucket(boltAbout).Get(boltID))
+			if err != nil {
+				return err
+			}
+			n := 0
+			err = tx.Bucket(boltRows).ForEach(func(k, v []byte) error {
+				if v == nil { // taken for a bucket
+					return damagedRows(im.name, k, v)
+				}
+				n += im.rowsIn(v)
+				return f(k, v)
+			})
+			if err == nil && n != want { // a branch of the tree was lost: rows have checksums, pages do not
+				err = corrupt(im.name, fmt.Sprintf("it holds %d of %d rows", n, want), "")
+			}
+			return err
+		})
+	}))
+}
+
+// rowsIn counts the rows of a key as they are stored.
+func (im *boltImage) rowsIn(stored []byte) int {
+	if im.t.typ != Bag {
+		return 1
+	}
+	n := 0
+	for b := stored[min(4, len(stored)):]; len(b) > 0; n++ {
+		var err error
+		if b, err = term.Skip(b); err != nil {
+			return n // whoever reads them says so
+		}
+	}
+	return n
 }
 
 func (im *boltImage) view(f func(*bbolt.Bucket) error) error {
@@ -220,8 +255,11 @@ func (im *boltImage) next(key []byte) (found []byte, rows []term.Tuple, err erro
 		if k != nil && bytes.Equal(k, key) {
 			k, v = c.Next()
 		}
-		if k == nil {
+		switch {
+		case k == nil:
 			return nil
+		case v == nil: // taken for a bucket
+			return damagedRows(im.name, k, v)
 		}
 		found = bytes.Clone(k)
 		if rows, err = readRows(nil, k, v); err != nil {
@@ -238,6 +276,7 @@ type boltBuilder struct {
 	im   *boltImage
 	tmp  string
 	done bool
+	last []byte // the greatest key that was added
 }
 
 var boltBuilders atomic.Uint64 // gives each its own file
@@ -271,11 +310,10 @@ func (b *boltBuilder) path() string { return filepath.Join(b.p.path, b.tmp) }
 
 func (b *boltBuilder) add(p *part) error {
 	clear, changes := p.since(0)
-	empty := b.im.count() == 0
 	return ioError("build image", b.im.name, guard(b.im.name, func() error {
 		if clear {
 			b.im.n.Store(0)
-			empty = true
+			b.last = nil
 			err := b.im.db.Update(func(tx *bbolt.Tx) error {
 				err := tx.DeleteBucket(boltRows)
 				if err == nil {
@@ -292,7 +330,7 @@ func (b *boltBuilder) add(p *part) error {
 			for n < len(changes) && bytes.Equal(changes[n-1].key, changes[n].key) {
 				n++
 			}
-			if err := b.step(changes[:n], empty); err != nil {
+			if err := b.step(changes[:n]); err != nil {
 				return err
 			}
 			changes = changes[n:]
@@ -301,11 +339,15 @@ func (b *boltBuilder) add(p *part) error {
 	}))
 }
 
-func (b *boltBuilder) step(changes []rawChange, empty bool) error {
+func (b *boltBuilder) step(changes []rawChange) error {
+	fresh := bytes.Compare(b.last, changes[0].key) < 0
+	if last := changes[len(changes)-1].key; bytes.Compare(b.last, last) < 0 {
+		b.last = last
+	}
 	return b.im.db.Update(func(tx *bbolt.Tx) error {
 		rows := tx.Bucket(boltRows)
 		rows.FillPercent = 0.9
-		more, err := b.im.change(rows, changes, empty)
+		more, err := b.im.change(rows, changes, fresh)
 		b.im.n.Add(int64(more))
 		return err
 	})
@@ -348,14 +390,6 @@ func (b *boltBuilder) abort() {
 	}
 	_ = os.Remove(b.path()) // Open removes what is left
 	b.tmp = ""
-}
-
-func (p boltImager) size(t identity) int64 {
-	info, err := os.Stat(filepath.Join(p.path, t.file()+p.suffix()))
-	if err != nil {
-		return 0
-	}
-	return info.Size()
 }
 
 // Dir is a folder of the real file system; images are bbolt files in it. It does not exist under wasip1.

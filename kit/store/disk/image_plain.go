@@ -21,9 +21,6 @@ const (
 	plainKin   = "NSPLIMG" // of all versions
 )
 
-// size is not known here: what is held in memory is small.
-func (p plainImager) size(identity) int64 { return 0 }
-
 // plainImage is an image held in memory.
 type plainImage struct {
 	p  plainImager
@@ -43,7 +40,7 @@ func (p plainImager) open(t identity) (image, error) {
 		return nil, err
 	}
 	if len(b) >= len(plainMagic) && !bytes.HasPrefix(b, []byte(plainMagic)) && bytes.HasPrefix(b, []byte(plainKin)) {
-		return nil, unknownForm(name, term.Bin(b[len(plainKin):len(plainMagic)]))
+		return nil, unknownForm(name, term.Int(int(b[len(plainKin)])-'0'))
 	}
 	body, ok := bytes.CutPrefix(b, []byte(plainMagic))
 	if !ok || len(body) < 4 || crc32.Checksum(body[4:], castagnoli) != binary.LittleEndian.Uint32(body) {

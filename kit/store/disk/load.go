@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/tidwall/btree"
+
 	"netsplit/kit/term"
 )
 
@@ -28,9 +30,11 @@ type portion struct {
 
 // found is something encoded: a key with its rows as an image stores them, or a change of the log.
 type found struct {
-	op    Op // 0: rows of an image
-	key   []byte
-	value []byte
+	op      Op // 0: rows of an image
+	key     []byte
+	value   []byte
+	waiting []pending // changes of these rows
+	typ     Type      // with waiting
 }
 
 // Sizes of the pipe: how many of found are decoded at a time, and how many portions may be on their way.
@@ -144,8 +148,14 @@ func decodePortion(file string, p *portion) error {
 		var err error
 		switch x.op {
 		case 0:
-			if rows, err = readRows(rows[:0], x.key, x.value); err != nil {
-				return damagedRows(file, x.key, x.value)
+			rows = rows[:0]
+			if x.value != nil {
+				if rows, err = readRows(rows, x.key, x.value); err != nil {
+					return damagedRows(file, x.key, x.value)
+				}
+			}
+			if x.waiting != nil {
+				rows = foldPending(x.typ, rows, x.waiting)
 			}
 			for _, r := range rows {
 				p.out = append(p.out, Loaded{Op: Put, Row: r})
@@ -277,4 +287,86 @@ func walkLog(name string, b []byte, t *table, after, upto LSN, hand func(found) 
 			return hand(found{op: l.op, value: l.value})
 		})
 	})
+}
+
+// Scan calls f with every record of a disc_only_copies table until it says no: by key in term order, the records of one key
+// oldest first. It gives what there is when it begins, perhaps with later changes. f must not use the Disk.
+func (d *Disk) Scan(table string, f func(term.Tuple) bool) error {
+	t, err := d.findOnly(table)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock() // Copy is a write
+	sum := t.fresh.onto(t.typ, t.older)
+	waiting, cleared := sum.keys.Copy(), sum.cleared > 0
+	d.mu.Unlock()
+	h, err := d.acquire(t)
+	if err != nil {
+		return err
+	}
+	file, safely := t.file(), func(f func() error) error { return f() }
+	if h != nil {
+		file, safely = h.im.file(), h.im.safely
+	}
+	err = pipe(func(p *portion) {
+		p.err = safely(func() error { return decodePortion(file, p) })
+	}, func(fd *feeder) error {
+		m := merger{typ: t.typ, fd: fd, waiting: waiting.Iter()}
+		m.more = m.waiting.First()
+		if h == nil || cleared {
+			return m.rest()
+		}
+		if err := h.im.each(m.hand, fd.end); err != nil {
+			return err
+		}
+		return m.rest()
+	}, func(l Loaded) error {
+		if !f(l.Row) {
+			return errStopped
+		}
+		return nil
+	})
+	if errors.Is(err, errStopped) {
+		err = nil
+	}
+	if h != nil {
+		err = errors.Join(err, h.release())
+	}
+	return err
+}
+
+// merger puts what waits in the log between the rows of an image.
+type merger struct {
+	typ     Type
+	fd      *feeder
+	waiting btree.MapIter[string, []pending]
+	more    bool // waiting is at a key
+}
+
+func (m *merger) hand(key, stored []byte) error {
+	for m.more && m.waiting.Key() < string(key) {
+		if err := m.take(nil, nil); err != nil {
+			return err
+		}
+	}
+	if m.more && m.waiting.Key() == string(key) {
+		return m.take(key, stored)
+	}
+	return m.fd.hand(found{key: key, value: stored})
+}
+
+// take hands on what waits for a key, with what the image has for it.
+func (m *merger) take(key, stored []byte) error {
+	x := found{typ: m.typ, key: key, value: stored, waiting: m.waiting.Value()}
+	m.more = m.waiting.Next()
+	return m.fd.hand(x)
+}
+
+func (m *merger) rest() error {
+	for m.more {
+		if err := m.take(nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }

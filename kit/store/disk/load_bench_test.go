@@ -29,12 +29,10 @@ func BenchmarkReplay1M(b *testing.B) {
 	for _, from := range []string{"image", "log"} {
 		b.Run(from, func(b *testing.B) {
 			d := open(b, Dir(b.TempDir()))
-			d.limit.Store(1 << 40)
 			do(b, d, create("t", Set, false))
 			if from == "image" {
 				must(b, d.Replace("t", million))
 			} else {
-				d.limit.Store(1 << 40)
 				for r := range million {
 					do(b, d, Change{Op: Put, Table: "t", Value: r})
 				}
@@ -59,7 +57,6 @@ func BenchmarkDump(b *testing.B) {
 			d := open(b, Dir(b.TempDir()))
 			do(b, d, create("t", Set, false))
 			must(b, d.Replace("t", million))
-			d.limit.Store(1 << 40)
 			for b.Loop() {
 				b.StopTimer()
 				for i := range n {

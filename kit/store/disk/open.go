@@ -41,10 +41,6 @@ type Disk struct {
 	base   LSN         // the first batch of that segment
 	start  LSN         // the first batch of segment seq
 
-	limit  atomic.Int64   // bytes of log at which a dump begins by itself
-	tasks  sync.WaitGroup // that dump
-	dumped atomic.Bool    // it has been begun and is not at its end
-
 	opening sync.Mutex // guards table.handle
 
 	mu     sync.RWMutex
@@ -62,6 +58,7 @@ type table struct {
 	imaged  bool // its image must be there
 	gone    bool // dropped
 	waiting int  // changes in the log that are not in the image
+	partial bool // some of what waits is in the log only: a dump comes before reading
 	fresh   *overlay
 	older   *overlay // what a dump is about to bring into the image
 	handle  *handle
@@ -123,7 +120,6 @@ func (d *Disk) recover() error {
 		return err
 	}
 	d.begun.Store(true)
-	d.setLimit()
 	if d.behind > 0 && d.behind <= openDump {
 		return d.Dump()
 	}
@@ -212,7 +208,6 @@ func (d *Disk) reopen(seq uint64) error {
 		return ioError("open disc", name, err)
 	}
 	d.wal.file, d.wal.name = f, name
-	d.wal.grown.Store(d.wal.size)
 	return nil
 }
 
@@ -289,6 +284,13 @@ func (d *Disk) takeSchema(lsn LSN, c *Change) {
 			}
 			d.tables[c.Table] = t
 		}
+		if lsn >= t.created && t.only != c.Only {
+			t.only, t.partial = c.Only, c.Only && t.waiting > 0
+			t.fresh, t.older = nil, nil
+			if t.only {
+				t.fresh = &overlay{}
+			}
+		}
 	case Drop:
 		if t != nil && t.created < lsn {
 			t.gone = true
@@ -317,11 +319,7 @@ func (d *Disk) Append(batch ...Change) (LSN, error) {
 	if err := d.begin(); err != nil {
 		return 0, err
 	}
-	lsn, err := d.wal.append(batch)
-	if err == nil && d.wal.grown.Load() > d.limit.Load() {
-		d.dumpLater()
-	}
-	return lsn, err
+	return d.wal.append(batch)
 }
 
 // check refuses a batch that could not be replayed.
@@ -365,8 +363,8 @@ func (d *Disk) checkSchema(batch []Change) error {
 		t := d.tables[c.Table]
 		switch {
 		case c.Op == SetMeta || c.Op == DelMeta:
-		case c.Op == Create && t != nil && (t.typ != c.Type || t.only != c.Only) && !made[c.Table]:
-			return &kit.Error{Op: "create", Kind: kit.Exists, What: "table " + c.Table, Err: errors.New("with another type or storage")}
+		case c.Op == Create && t != nil && t.typ != c.Type && !made[c.Table]:
+			return &kit.Error{Op: "create", Kind: kit.Exists, What: "table " + c.Table, Err: errors.New("with another type")}
 		case c.Op == Create && touched[c.Table]:
 			return &kit.Error{Op: "create", Kind: kit.Invalid, What: "table " + c.Table, Err: errors.New("after changes of it in the same batch")}
 		case c.Op == Create || c.Op == Drop:
@@ -403,7 +401,6 @@ func (d *Disk) begin() error {
 		return err
 	}
 	d.wal.file, d.wal.name, d.wal.size = f, segmentName(1), int64(segmentHeader)
-	d.setLimit()
 	d.begun.Store(true)
 	return nil
 }
@@ -488,12 +485,6 @@ func (d *Disk) Pending() (changes int, bytes int64) {
 
 // Close syncs, closes and unlocks. It is safe twice.
 func (d *Disk) Close() error {
-	err := d.close()
-	d.tasks.Wait()
-	return err
-}
-
-func (d *Disk) close() error {
 	d.work.Lock()
 	defer d.work.Unlock()
 	if d.closed.Swap(true) {

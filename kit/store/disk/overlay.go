@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/tidwall/btree"
+
+	"netsplit/kit/term"
 )
 
 // overlay holds the changes of a disc_only_copies table that wait in the log, by key, for reading. A dump takes the
@@ -100,4 +102,13 @@ func (o *overlay) after(typ Type, lsn LSN) *overlay {
 		return true
 	})
 	return rest
+}
+
+// foldPending is fold for changes that wait.
+func foldPending(typ Type, rows []term.Tuple, ps []pending) []term.Tuple {
+	changes := make([]Change, len(ps))
+	for i := range ps {
+		changes[i] = ps[i].Change
+	}
+	return fold(typ, rows, changes)
 }

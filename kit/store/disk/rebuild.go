@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"iter"
 	"sync"
 
@@ -14,6 +15,7 @@ type Rebuild struct {
 	t    *table
 	b    builder
 	next *part
+	last []byte // the key before, while all came in order; nil once one did not
 	keys []byte // room for keys of next
 	rows []byte // room for its rows
 
@@ -24,9 +26,12 @@ type Rebuild struct {
 	ended  bool
 }
 
-// rebuildBytes is about how much is put into a new image at a time: sorted, since keys that come in no order cost an image
-// the more, the smaller the parts are.
-const rebuildBytes = 48 << 20
+// How much is put into a new image at a time, about. Keys that come in order can be put there little by little; others are
+// sorted, and cost an image the more, the smaller the parts are.
+const (
+	rebuildSorted = 8 << 20
+	rebuildBytes  = 48 << 20
+)
 
 // Rebuild begins to make a new content for a table.
 func (d *Disk) Rebuild(table string) (*Rebuild, error) {
@@ -41,7 +46,7 @@ func (d *Disk) Rebuild(table string) (*Rebuild, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rebuild{d: d, t: t, b: b, next: &part{}, parts: make(chan *part)}
+	r := &Rebuild{d: d, t: t, b: b, next: &part{}, last: []byte{}, parts: make(chan *part)}
 	r.writer.Go(r.write)
 	return r, nil
 }
@@ -67,13 +72,18 @@ func (r *Rebuild) failed() error {
 
 // Put adds a record; in a Set and an OrderedSet it takes the place of one with its key. The disc may be behind.
 func (r *Rebuild) Put(row term.Tuple) error {
-	if err := (&Change{Op: Put, Table: r.t.name, Value: row}).check(); err != nil {
-		return err
-	}
 	r.rows = room(r.rows)
 	at := len(r.rows)
 	r.rows = term.Append(r.rows, row)
-	r.put(row[1], r.rows[at:len(r.rows):len(r.rows)])
+	return r.PutEncoded(row, r.rows[at:len(r.rows):len(r.rows)])
+}
+
+// PutEncoded is Put for a record whose encoding, term.Append's, is at hand. It must not change until the end.
+func (r *Rebuild) PutEncoded(row term.Tuple, encoded []byte) error {
+	if len(row) < 2 {
+		return (&Change{Op: Put, Table: r.t.name, Value: row}).check()
+	}
+	r.put(row[1], encoded)
 	return r.full()
 }
 
@@ -81,7 +91,13 @@ func (r *Rebuild) put(key term.Term, row []byte) {
 	r.keys = room(r.keys)
 	at := len(r.keys)
 	r.keys = appendKey(r.keys, r.t.typ, key)
-	r.next.take(rawChange{lsn: 1, op: Put, key: r.keys[at:len(r.keys):len(r.keys)], row: row})
+	k := r.keys[at:len(r.keys):len(r.keys)]
+	if r.last != nil && bytes.Compare(r.last, k) < 0 {
+		r.last = k
+	} else {
+		r.last = nil
+	}
+	r.next.take(rawChange{lsn: 1, op: Put, key: k, row: row})
 }
 
 // room gives a buffer that has some: a full one is left to those who have parts of it.
@@ -94,7 +110,7 @@ func room(b []byte) []byte {
 
 // full sends the part on when there is enough of it.
 func (r *Rebuild) full() error {
-	if r.next.bytes < rebuildBytes {
+	if r.next.bytes < rebuildSorted || r.last == nil && r.next.bytes < rebuildBytes {
 		return nil
 	}
 	r.parts <- r.next

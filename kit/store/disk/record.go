@@ -19,6 +19,7 @@ import (
 // place, to tell damage from an unfinished end.
 const (
 	segmentMagic  = "NSPLLOG1"
+	segmentKin    = "NSPLLOG"                 // of all versions
 	segmentHeader = len(segmentMagic) + 8 + 4 // magic, first LSN, CRC
 	recordHeader  = 20
 	recordMagic0  = 0xa7

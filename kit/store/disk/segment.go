@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"netsplit/kit"
+	"netsplit/kit/term"
 )
 
 // A segment is one file of the log. A dump begins the next and removes the ones before.
@@ -43,6 +44,9 @@ type scan struct {
 func scanSegment(name string, b []byte, lastOne bool, f func(lsn LSN, body []byte) error) (scan, error) {
 	first, ok := readSegmentStart(b)
 	if !ok {
+		if len(b) >= len(segmentMagic) && string(b[:len(segmentKin)]) == segmentKin && b[len(segmentKin)] != segmentMagic[len(segmentKin)] {
+			return scan{}, unknownForm(name, term.Int(int(b[len(segmentKin)])-'0'))
+		}
 		return scan{}, corrupt(name, "its header is damaged", "")
 	}
 	s := scan{first: first, last: first - 1, good: int64(segmentHeader)}

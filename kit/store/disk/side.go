@@ -35,12 +35,17 @@ func SideName(name string) error {
 // WriteFile makes a side file of what content writes. When it returns without an error the whole file is on the disc;
 // otherwise what was there before is still there.
 func (d *Disk) WriteFile(name string, content func(io.Writer) error) error {
+	return writeSide(d.fs, sidePrefix+name+sideSuffix, name, "", int64(d.sides.Add(1)), content)
+}
+
+// writeSide makes a file: under another name first, which count tells from that of others who write it too.
+func writeSide(fsys FS, file, name, mark string, count int64, content func(io.Writer) error) error {
 	if err := SideName(name); err != nil {
 		return err
 	}
 	const op = "write file"
-	tmp := fmt.Sprintf("%s%s.%d%s", sidePrefix, name, d.sides.Add(1), tmpSuffix) // two may write at once
-	f, err := d.fs.Append(op, tmp, true)
+	tmp := fmt.Sprintf("%s.%s%d%s", file, mark, count, tmpSuffix)
+	f, err := fsys.Append(op, tmp, true)
 	if err != nil {
 		return ioError(op, name, err)
 	}
@@ -54,13 +59,13 @@ func (d *Disk) WriteFile(name string, content func(io.Writer) error) error {
 	}
 	err = errors.Join(err, f.Close())
 	if err != nil {
-		_ = d.fs.Remove(op, tmp) // the error that matters is err; opening the disc removes it too
+		_ = fsys.Remove(op, tmp) // the error that matters is err; opening the disc removes it too
 		return err
 	}
-	if err := d.fs.Rename(op, tmp, sidePrefix+name+sideSuffix); err != nil {
+	if err := fsys.Rename(op, tmp, file); err != nil {
 		return ioError(op, name, err)
 	}
-	return d.fs.SyncDir(op)
+	return fsys.SyncDir(op)
 }
 
 type sideWriter struct{ f File }
@@ -69,10 +74,14 @@ func (w sideWriter) Write(p []byte) (int, error) { return w.f.Write("write file"
 
 // OpenFile reads a side file. A missing one is fs.ErrNotExist.
 func (d *Disk) OpenFile(name string) (io.ReadCloser, error) {
+	return openSide(d.fs, sidePrefix+name+sideSuffix, name)
+}
+
+func openSide(fsys FS, file, name string) (io.ReadCloser, error) {
 	if SideName(name) != nil {
 		return nil, fs.ErrNotExist // no such file can be there
 	}
-	return d.fs.Open("read file", sidePrefix+name+sideSuffix)
+	return fsys.Open("read file", file)
 }
 
 // RemoveFile removes a side file; one that is not there is no error.

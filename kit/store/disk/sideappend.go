@@ -8,8 +8,11 @@ import (
 )
 
 // AppendFile makes a side file, empty, that grows by what is written to it: each Write hands its bytes to the operating
-// system and returns, as Append does with the log, and nothing waits for the disc. A file of that name goes.
-func (d *Disk) AppendFile(name string) (io.WriteCloser, error) {
+// system and returns, as Append does with the log; Sync waits for the disc. A file of that name goes.
+func (d *Disk) AppendFile(name string) (interface {
+	io.WriteCloser
+	Sync() error
+}, error) {
 	if err := SideName(name); err != nil {
 		return nil, err
 	}
@@ -35,6 +38,9 @@ func (a appended) Write(p []byte) (int, error) {
 	n, err := a.f.Write("append to file", p)
 	return n, ioError("append to", a.name, err)
 }
+
+// Sync returns when what was written is on the disc.
+func (a appended) Sync() error { return ioError("append to", a.name, a.f.Sync("append to file")) }
 
 func (a appended) Close() error { return a.f.Close() }
 

@@ -3,7 +3,6 @@ package disk
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"netsplit/kit"
 )
@@ -19,8 +18,7 @@ type wal struct {
 	moved   sync.Cond // whenever writing, syncing, synced, a flight or broken changes
 	file    File
 	name    string
-	size    int64        // of the undamaged file
-	grown   atomic.Int64 // size, for a look without the lock
+	size    int64 // of the undamaged file
 	next    *flight
 	spare   []byte // the buffer of a flight that has landed
 	writing bool
@@ -103,7 +101,6 @@ func (w *wal) write() {
 			continue
 		}
 		w.size += int64(n)
-		w.grown.Store(w.size)
 		for _, b := range f.batches {
 			w.written = b.lsn
 			w.done(b.lsn, b.changes)
@@ -206,7 +203,6 @@ func (w *wal) rotated(f File, name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.file, w.name, w.size = f, name, int64(segmentHeader)
-	w.grown.Store(w.size)
 	w.synced = w.written
 }
 

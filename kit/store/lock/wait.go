@@ -227,15 +227,12 @@ func (l *Locks) serve(e *entry) {
 	}
 }
 
-// serveQueue serves the queue of a record in whose table nobody holds or wants the whole. When a writer must go on
-// waiting for younger ones, so must the writers after it, which are older still.
+// serveQueue serves the queue of a record in whose table nobody holds or wants the whole. When one must go on waiting for
+// younger ones, so must all after it, which are older still: mnesia_locker:try_waiters_obj/1 stops there, and readers
+// do not pass a waiting writer.
 func (l *Locks) serveQueue(e *entry) {
-	blocked := false
 	for e.writers == 0 {
-		w := e.queue[Read].first()
-		if !blocked {
-			w = first(w, e.queue[Write].first())
-		}
+		w := first(e.queue[Read].first(), e.queue[Write].first())
 		if w == nil {
 			return
 		}
@@ -243,7 +240,7 @@ func (l *Locks) serveQueue(e *entry) {
 		case Granted:
 			l.grant(w)
 		case Queued:
-			blocked = true
+			return
 		case Refused:
 			l.refuse(w)
 		}
@@ -277,7 +274,8 @@ func (l *Locks) serveAside(e *entry) {
 }
 
 // serveTable looks at all who may have waited for an entry, also because of the whole table: the queue first (youngest
-// first), then those that stand aside (oldest first).
+// first), then those that stand aside (oldest first). Of the queue nobody is looked at behind one that must go on waiting:
+// where a record was released all, where the table was those that want the same, as mnesia_locker:try_waiters_tab/1.
 func (l *Locks) serveTable(e *entry) {
 	var ws []*waiter
 	add := func(e *entry) {
@@ -300,8 +298,9 @@ func (l *Locks) serveTable(e *entry) {
 		}
 		return -1
 	})
+	var stuck []*entry
 	for _, w := range ws {
-		if w.ended {
+		if w.ended || !w.aside && slices.ContainsFunc(stuck, func(s *entry) bool { return e.key != nil || s.key == nil || s == w.e }) {
 			continue
 		}
 		switch w.e.decide(w.Request, w.owner, !w.aside) {
@@ -310,6 +309,8 @@ func (l *Locks) serveTable(e *entry) {
 		case Queued:
 			if w.aside {
 				w.queue()
+			} else {
+				stuck = append(stuck, w.e)
 			}
 		case Refused:
 			if !w.aside {

@@ -320,6 +320,9 @@ func (c *compiler) call(name term.Atom, t term.Tuple, depth int) (expr, error) {
 		}, nil
 	}
 	f, ok := functions[name]
+	if len(t) == 2 && signs[name].arity == 1 {
+		f = signs[name]
+	}
 	if !ok || f.arity != len(t)-1 {
 		return nil, badarg(fmt.Sprintf("no function %s with %d arguments", name, len(t)-1))
 	}

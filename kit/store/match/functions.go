@@ -13,7 +13,7 @@ type function struct {
 	do    func([3]term.Term) (term.Term, bool)
 }
 
-// functions are those of OTP 25 except the ones about the caller (node, self, get_tcw) and tracing.
+// functions are those of OTP 25 except node, which this package cannot know, and the ones for tracing.
 var functions = map[term.Atom]function{
 	"abs":        {1, abs},
 	"bit_size":   {1, func(a [3]term.Term) (term.Term, bool) { b, ok := a[0].(term.Bin); return term.Int(8 * len(b)), ok }},
@@ -31,6 +31,8 @@ var functions = map[term.Atom]function{
 	"+":          {2, arith((*big.Int).Add, func(x, y int64) int64 { return x + y }, func(x, y float64) float64 { return x + y })},
 	"-":          {2, arith((*big.Int).Sub, func(x, y int64) int64 { return x - y }, func(x, y float64) float64 { return x - y })},
 	"*":          {2, arith((*big.Int).Mul, func(x, y int64) int64 { return x * y }, func(x, y float64) float64 { return x * y })},
+	"/":          {2, quotient},
+	"self":       {0, func([3]term.Term) (term.Term, bool) { return term.Opaque{Sort: "pid"}, true }},
 	"div":        {2, division((*big.Int).Quo)},
 	"rem":        {2, division((*big.Int).Rem)},
 	"band":       {2, integers((*big.Int).And)},
@@ -39,6 +41,27 @@ var functions = map[term.Atom]function{
 	"bnot":       {1, func(a [3]term.Term) (term.Term, bool) { return bitNot(a[0]) }},
 	"bsl":        {2, func(a [3]term.Term) (term.Term, bool) { return shift(a[0], a[1], false) }},
 	"bsr":        {2, func(a [3]term.Term) (term.Term, bool) { return shift(a[0], a[1], true) }},
+}
+
+// signs are the operators + and - of one operand.
+var signs = map[term.Atom]function{
+	"+": {1, func(a [3]term.Term) (term.Term, bool) { _, ok := toFloat(a[0]); return a[0], ok }},
+	"-": {1, func(a [3]term.Term) (term.Term, bool) {
+		if f, ok := a[0].(term.Float); ok {
+			return -f, true
+		}
+		return functions["-"].do([3]term.Term{term.Int(0), a[0]})
+	}},
+}
+
+// quotient divides; the result is a float always.
+func quotient(a [3]term.Term) (term.Term, bool) {
+	f, ok1 := toFloat(a[0])
+	g, ok2 := toFloat(a[1])
+	if !ok1 || !ok2 || g == 0 {
+		return nil, false
+	}
+	return term.Float(f / g), !math.IsInf(f/g, 0)
 }
 
 func abs(a [3]term.Term) (term.Term, bool) {

@@ -57,8 +57,8 @@ func (c *clause) compile(t term.Term) error {
 	if err != nil {
 		return err
 	}
-	if head.kind == isList || head.kind == isMap || head.kind == isConst && !isRow(parts[0]) {
-		return badarg("a head is a tuple or a variable")
+	if _, atom := parts[0].(term.Atom); head.kind == isList || head.kind == isMap || head.kind == isConst && !isRow(parts[0]) && !atom {
+		return badarg("a head is a tuple or a variable") // another atom matches nothing
 	}
 	c.head, c.names = head, s.names
 	comp := compiler{scope: &s}

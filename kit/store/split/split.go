@@ -87,7 +87,10 @@ const MaxStarts = 1 << 16
 // Files is the disc as a journal needs it: *disk.Disk is one.
 type Files interface {
 	WriteFile(name string, content func(io.Writer) error) error
-	AppendFile(name string) (io.WriteCloser, error)
+	AppendFile(name string) (interface {
+		io.WriteCloser
+		Sync() error
+	}, error)
 	OpenFile(name string) (io.ReadCloser, error)
 	RemoveFile(name string) error
 }
@@ -98,23 +101,27 @@ type Journal struct {
 	limits Limits
 	active atomic.Bool
 
-	mu      sync.Mutex
-	starts  map[string]map[kit.NodeName]*Start
-	since   map[string]uint64  // of each table the latest start
-	counts  map[string]uint64  // changes of each table, noted again or not
-	seq     uint64             // of the last first change
-	mem     map[string]*record // by table and key; the latest of each, which knows the one before
-	bytes   int
-	runs    []run
-	next    int // number of the next run
-	logs    int // number of the log
-	log     io.WriteCloser
-	failed  error // why the disc cannot be written
-	merging bool
-	readers int   // of runs
-	retired []run // files to remove when nobody reads
-	closed  bool
-	tasks   sync.WaitGroup
+	mu     sync.Mutex
+	starts map[string]map[kit.NodeName]*Start
+	since  map[string]uint64  // of each table the latest start
+	counts map[string]uint64  // changes of each table, noted again or not
+	seq    uint64             // of the last first change
+	mem    map[string]*record // by table and key; the latest of each, which knows the one before
+	bytes  int
+	runs   []run
+	next   int // number of the next run
+	logs   int // number of the log
+	log    interface {
+		io.WriteCloser
+		Sync() error
+	}
+	unsynced bool  // something was written to log since it was last synced
+	failed   error // why the disc cannot be written
+	merging  bool
+	readers  int   // of runs
+	retired  []run // files to remove when nobody reads
+	closed   bool
+	tasks    sync.WaitGroup
 }
 
 // record is a change as it is kept.
@@ -355,9 +362,23 @@ func (j *Journal) write(line []byte) {
 		err = j.newLog()
 	}
 	if err == nil {
+		j.unsynced = true
 		_, err = j.log.Write(line)
 	}
 	if err != nil {
+		j.fail(err)
+	}
+}
+
+// Sync returns when all that was noted is on the disc, where there is one.
+func (j *Journal) Sync() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.log == nil || !j.unsynced || j.failed != nil {
+		return
+	}
+	j.unsynced = false
+	if err := j.log.Sync(); err != nil {
 		j.fail(err)
 	}
 }

@@ -48,7 +48,10 @@ func (s *shelf) WriteFile(name string, content func(io.Writer) error) error {
 	return s.put(name, []byte(b.String()), true)
 }
 
-func (s *shelf) AppendFile(name string) (io.WriteCloser, error) {
+func (s *shelf) AppendFile(name string) (interface {
+	io.WriteCloser
+	Sync() error
+}, error) {
 	return appender{s, name}, s.put(name, nil, true)
 }
 
@@ -59,6 +62,7 @@ type appender struct {
 
 func (a appender) Write(p []byte) (int, error) { return len(p), a.s.put(a.name, p, false) }
 func (a appender) Close() error                { return nil }
+func (a appender) Sync() error                 { return nil }
 
 func (s *shelf) OpenFile(name string) (io.ReadCloser, error) {
 	s.mu.Lock()
