@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,12 +49,15 @@ func (s Step) text(field string) string {
 	return v
 }
 
+// maxNumber bounds the milliseconds, times and counts of a step that the runner itself goes by.
+const maxNumber = 100_000
+
 func (s Step) number(field string, otherwise int) int {
 	n := otherwise
 	if raw, ok := s[field]; !ok || json.Unmarshal(raw, &n) != nil {
 		return otherwise
 	}
-	return n
+	return min(max(n, 0), maxNumber)
 }
 
 func (s Step) flag(field string) bool {
@@ -123,17 +127,64 @@ func (t Trace) has(topic string) bool {
 	return t.Topic == topic || strings.HasPrefix(strings.TrimPrefix(t.ID, "x-"), topic+"-")
 }
 
+// Limits of a trace.
+const (
+	MaxFile  = 1 << 20 // bytes
+	MaxNodes = 9
+	MaxSteps = 2000
+)
+
 func read(file string) (Trace, error) {
-	var t Trace
-	b, err := os.ReadFile(file)
+	f, err := os.Open(file)
 	if err != nil {
-		return t, &kit.Error{Op: "read trace", Kind: kit.Broken, Err: err}
+		return Trace{}, &kit.Error{Op: "read trace", Kind: kit.Broken, Err: err}
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return Trace{}, &kit.Error{Op: "read trace", Kind: kit.Broken, Err: err}
+	}
+	t, err := Parse(b)
+	var e *kit.Error
+	if errors.As(err, &e) {
+		e.What = file
+	}
+	return t, err
+}
+
+// Parse reads a trace. What is none, or breaks a limit, is an error of kind Invalid.
+func Parse(b []byte) (Trace, error) {
+	var t Trace
+	bad := func(err error) (Trace, error) {
+		return Trace{}, &kit.Error{Op: "read trace", Kind: kit.Invalid, Err: err}
+	}
+	if len(b) > MaxFile {
+		return bad(fmt.Errorf("it is longer than %d bytes", MaxFile))
 	}
 	if err := json.Unmarshal(b, &t); err != nil {
-		return t, &kit.Error{Op: "read trace", Kind: kit.Invalid, What: file, Err: err}
+		return bad(err)
 	}
-	if t.ID == "" || len(t.Nodes) == 0 || len(t.Steps) == 0 {
-		return t, &kit.Error{Op: "read trace", Kind: kit.Invalid, What: file, Err: errors.New("it has no id, nodes or steps")}
+	switch {
+	case t.ID == "" || len(t.Nodes) == 0 || len(t.Steps) == 0:
+		return bad(errors.New("it has no id, nodes or steps"))
+	case !plainName(t.ID, 40):
+		return bad(errors.New("an id has letters, digits and dashes"))
+	case len(t.Nodes) > MaxNodes || len(t.Steps) > MaxSteps:
+		return bad(fmt.Errorf("at most %d nodes and %d steps", MaxNodes, MaxSteps))
+	}
+	for i, n := range t.Nodes {
+		if !plainName(string(n), 16) || slices.Contains(t.Nodes[:i], n) {
+			return bad(fmt.Errorf("node %q is no name, or there twice", n))
+		}
+	}
+	for i, s := range t.Steps {
+		if s.Do() == "" {
+			return bad(fmt.Errorf("step %d has no do", i+1))
+		}
 	}
 	return t, nil
+}
+
+func plainName(s string, most int) bool {
+	return s != "" && len(s) <= most && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }

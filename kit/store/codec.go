@@ -155,11 +155,15 @@ func (r *reader) nodes() []kit.NodeName {
 }
 
 func (r *reader) tuple() term.Tuple {
-	t, ok := r.term().(term.Tuple)
-	if !ok || len(t) < 2 {
+	if r.err != nil {
+		return nil
+	}
+	t, rest, err := term.DecodeTuple(r.b)
+	if err != nil || len(t) < 2 {
 		r.fail()
 		return nil
 	}
+	r.b = rest
 	return t
 }
 

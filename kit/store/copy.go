@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -26,10 +27,33 @@ type loading struct {
 	rows   *data
 	done   chan error // receives once
 	ended  bool
-	chunks chan []term.Tuple // nil is the end; it has room for all that the source may send ahead
-	about  chan int          // about how many rows will come
-	stop   chan struct{}     // closed when nobody takes chunks any more
-	disc   *disk.Rebuild     // nil when the copy is not on the disc
+	chunks chan chunk    // one without rows is the end; it has room for all that the source may send ahead
+	about  chan int      // about how many rows will come
+	stop   chan struct{} // closed when nobody takes chunks any more
+	disc   *disk.Rebuild // nil when the copy is not on the disc
+}
+
+// chunk is a run of rows as they came.
+type chunk struct {
+	rows []term.Tuple
+	raw  []byte // the same, encoded
+	ends []int  // where each ends in raw
+}
+
+// chunk reads one. Its memory is its own.
+func (r *reader) chunk() chunk {
+	n := r.count()
+	c := chunk{rows: make([]term.Tuple, 0, min(n, 1<<12)), ends: make([]int, 0, min(n, 1<<12)), raw: bytes.Clone(r.b)}
+	r.b = c.raw
+	for range n {
+		row := r.tuple()
+		if r.err != nil {
+			break
+		}
+		c.rows = append(c.rows, row)
+		c.ends = append(c.ends, len(c.raw)-len(r.b))
+	}
+	return c
 }
 
 // chunksAhead is how many chunks of a copy may be on their way, or wait to be taken.
@@ -152,7 +176,7 @@ func (s *Store) takeCopy(ctx context.Context, l *loading, name string) error {
 	err := s.awaitRows(ctx, name, l, filled)
 	if err == nil {
 		select {
-		case l.chunks <- nil:
+		case l.chunks <- chunk{}:
 		case err = <-filled:
 			filled <- err
 		}
@@ -217,19 +241,21 @@ func (s *Store) fill(l *loading, name string) error {
 	}
 	for {
 		select {
-		case rows := <-l.chunks:
-			if rows == nil {
+		case c := <-l.chunks:
+			if len(c.rows) == 0 {
 				return nil
 			}
 			s.peers.Send(l.from, newFrame(fTaken).str(name).b)
-			for _, row := range rows {
+			at := 0
+			for i, row := range c.rows {
 				if l.rows.disc == nil {
 					l.rows.put(row)
 				}
 				if l.disc != nil {
-					if err := l.disc.Put(row); err != nil {
+					if err := l.disc.PutEncoded(row, c.raw[at:c.ends[i]:c.ends[i]]); err != nil {
 						return err
 					}
+					at = c.ends[i]
 				}
 			}
 		case n := <-l.about:
@@ -258,7 +284,7 @@ func (s *Store) beginCopy(name string) (*loading, error) {
 	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
 	s.copies++
 	l := &loading{id: s.copies, own: t.own, from: from, about: make(chan int, 1), buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
-		chunks: make(chan []term.Tuple, chunksAhead+1), stop: make(chan struct{})}
+		chunks: make(chan chunk, chunksAhead+1), stop: make(chan struct{})}
 	s.loads[name] = l
 	s.setTab(name, func(t *tab) {
 		t.buf = l.buf
@@ -345,12 +371,12 @@ func (s *Store) unjoin(name string) {
 // onChunk takes rows of a copy that is being made here.
 func (s *Store) onChunk(from kit.NodeName, r *reader) {
 	name, id, what := r.str(), r.num(), r.num()
-	var rows []term.Tuple
+	var c chunk
 	n := 0
 	if what == chunkBegin {
 		n = int(min(r.num(), maxReserve))
 	} else {
-		rows = r.rows()
+		c = r.chunk()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -370,9 +396,9 @@ func (s *Store) onChunk(from kit.NodeName, r *reader) {
 		case l.about <- n:
 		default: // said twice
 		}
-	case len(rows) > 0:
+	case len(c.rows) > 0:
 		select {
-		case l.chunks <- rows:
+		case l.chunks <- c:
 		default:
 			l.end(broken("copy table", "%s from %s: more at once than was asked for", name, from))
 		}

@@ -72,13 +72,18 @@ func (r *Rebuild) failed() error {
 
 // Put adds a record; in a Set and an OrderedSet it takes the place of one with its key. The disc may be behind.
 func (r *Rebuild) Put(row term.Tuple) error {
-	if err := (&Change{Op: Put, Table: r.t.name, Value: row}).check(); err != nil {
-		return err
-	}
 	r.rows = room(r.rows)
 	at := len(r.rows)
 	r.rows = term.Append(r.rows, row)
-	r.put(row[1], r.rows[at:len(r.rows):len(r.rows)])
+	return r.PutEncoded(row, r.rows[at:len(r.rows):len(r.rows)])
+}
+
+// PutEncoded is Put for a record whose encoding, term.Append's, is at hand. It must not change until the end.
+func (r *Rebuild) PutEncoded(row term.Tuple, encoded []byte) error {
+	if len(row) < 2 {
+		return (&Change{Op: Put, Table: r.t.name, Value: row}).check()
+	}
+	r.put(row[1], encoded)
 	return r.full()
 }
 
