@@ -105,7 +105,7 @@ func drive(ctx context.Context, w workload, s *store.Store, op string, clients i
 	for i := range lanes {
 		all.Go(func() {
 			l := &lanes[i]
-			for time.Since(begun) < length && l.err == nil && ctx.Err() == nil {
+			for (l.count == 0 || time.Since(begun) < length) && l.err == nil && ctx.Err() == nil { // once at least
 				for range l.every - 1 {
 					if l.err = l.do(ctx); l.err != nil {
 						return

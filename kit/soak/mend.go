@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/door"
@@ -66,12 +67,25 @@ func (r *run) mend(ctx context.Context) ending {
 	}
 	for _, n := range r.plan.Nodes {
 		e.copies = append(e.copies, r.copies(ctx, n)...)
-		out := r.call(ctx, operator, n, "held_locks")
-		if t, err := out.Term(); err != nil || len(t.(term.List)) > 0 {
-			e.locks = append(e.locks, fmt.Sprintf("at %s: %s", n, out.Value))
+		if left := r.locksLeft(ctx, n); left != "" {
+			e.locks = append(e.locks, fmt.Sprintf("at %s: %s", n, left))
 		}
 	}
 	return e
+}
+
+// locksLeft waits for the locks of a node to be released, for the store's own transactions may be at work still.
+func (r *run) locksLeft(ctx context.Context, n kit.NodeName) string {
+	var out door.Outcome
+	for range 40 {
+		out = r.call(ctx, operator, n, "held_locks")
+		t, err := out.Term()
+		if l, ok := t.(term.List); err == nil && ok && len(l) == 0 {
+			return ""
+		}
+		_ = r.w.Sleep(ctx, 50*time.Millisecond)
+	}
+	return string(out.Value)
 }
 
 // settle writes to every table under a lock on the whole of it.

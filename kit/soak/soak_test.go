@@ -27,6 +27,7 @@ var (
 	module  = flag.String("module", "../..", "the module whose cmd/node the simulated nodes run")
 	only    = flag.String("weather", "", "only this weather")
 	budget  = flag.Duration("time", 0, "begin no more seeds after so long; 0 for no limit")
+	raw     = flag.Bool("noshrink", false, "do not look for the smallest plan that fails")
 	keep    = flag.Bool("keep", false, "go on after a failure")
 )
 
@@ -77,6 +78,9 @@ func TestSeeds(t *testing.T) {
 			continue
 		}
 		failed[string(r.Plan.Weather)+": "+r.Problems[0].What]++
+		if *raw {
+			continue
+		}
 		if n := len(failed); n <= maxFailures && failed[string(r.Plan.Weather)+": "+r.Problems[0].What] == 1 {
 			small := Shrink(t.Context(), maker, r)
 			t.Errorf("%v\n%s\nto see it again: %s", small.Report.Plan, problems(small.Report), small.Command())
@@ -88,7 +92,7 @@ func TestSeeds(t *testing.T) {
 	done := len(slices.DeleteFunc(slices.Clone(reports), func(r Report) bool { return r.Took == 0 }))
 	t.Logf("%d seeds in %v (%.1f a second); %+v", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), Sum(reports))
 	if len(failed) > 0 {
-		t.Logf("failures: %v", failed)
+		t.Errorf("failures: %v", failed)
 	}
 }
 

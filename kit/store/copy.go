@@ -322,6 +322,7 @@ func (s *Store) endCopy(name string, l *loading) error {
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), func(n kit.NodeName) bool { return n == s.self })
 		t.active = sorted(t.active, []kit.NodeName{s.self})
 	})
+	s.saveBehind(name)
 	s.reroute(name)
 	s.publish()
 	return nil

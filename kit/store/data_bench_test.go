@@ -143,3 +143,49 @@ func BenchmarkCopy1M(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDiscOnly writes and reads a table that lives on the disc, and gives what memory holds of it after a dump.
+func BenchmarkDiscOnly(b *testing.B) {
+	const n = 100_000
+	ctx := context.Background()
+	d, err := disk.Open(disk.Dir(b.TempDir()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(Config{Peers: Alone("a"), Disk: d})
+	if err != nil {
+		b.Fatal(err)
+	}
+	do := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	do(s.CreateSchema(ctx, nil))
+	do(s.Start(ctx, StartOptions{}))
+	do(s.CreateTable(ctx, Table{Name: "t", DiscOnly: []kit.NodeName{"a"}}))
+	before := heap()
+	for i := range n {
+		do(s.DirtyWrite(ctx, "t", row("t", i)))
+	}
+	waiting := heap()
+	do(s.DumpLog())
+	after := heap()
+	b.Run("read", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			if rows, err := s.DirtyRead(ctx, "t", term.Int(i*7919%n)); err != nil || len(rows) != 1 {
+				b.Fatal(rows, err)
+			}
+		}
+		b.ReportMetric(float64(waiting-before)/n, "B/row-waiting")
+		b.ReportMetric(float64(after-before)/n, "B/row-dumped")
+	})
+	b.Run("write", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			do(s.DirtyWrite(ctx, "t", row("t", i*7919%n)))
+		}
+	})
+	do(s.Close())
+	do(d.Close())
+}

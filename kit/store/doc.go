@@ -19,10 +19,20 @@
 // A transaction locks what it reads on one copy and what it writes on all. The one that began earlier is older; an
 // older one waits for a younger, a younger one that meets an older starts again. Dirty functions take no locks.
 //
+// A write waits for its lock at this node, when it has a copy. The locks at the other copies are asked for together with the
+// commit: all of them say yes in one round trip, or the transaction gives way and runs again. A transaction that its
+// caller drives step by step (Begin) takes every lock at once, as Mnesia does.
+//
+// A commit has two phases. Every node with a copy says yes, then the one that runs the transaction decides, and tells its
+// caller and the others at the same time. When it dies before the others have heard, they compare what they have
+// said: all have said yes means committed, since the caller may know it. A node whose fellow voters are all gone keeps
+// the records locked until one of them comes back. Should two nodes have decided differently after all, because the
+// network parted in that moment, both report inconsistent_database with bad_decision.
+//
 // # Durability
 //
 // What a node's own disc holds when a call returns, of tables with a copy on it. "Process" survives the end of the process,
-// kill -9 too: the operating system has it. "Power" survives a loss of power: it was synced.
+// kill -9 too, also of all nodes at once: the operating system has it. "Power" survives a loss of power: it was synced.
 //
 //	Transaction, Commit, dirty writes           process
 //	Transaction with TxOptions.Durable          power, on every node with a copy on disc

@@ -343,6 +343,7 @@ func (s *Store) addActive(name string, n kit.NodeName) {
 		t.active = sorted(t.active, []kit.NodeName{n})
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), func(x kit.NodeName) bool { return x == n })
 	})
+	s.saveBehind(name)
 	s.reroute(name)
 }
 
@@ -424,11 +425,18 @@ func serveNodeUp(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) 
 // nodeUp forgets that a node went down, tells subscribers, and looks after tables that nobody has loaded.
 func (s *Store) nodeUp(n kit.NodeName) {
 	s.mu.Lock()
+	var notes []disk.Change
+	for _, name := range sortedKeys(s.tabs) {
+		if t := s.tabs[name]; t.storage(n) == Disc || t.storage(n) == DiscOnly {
+			notes = append(notes, s.noteBehind(name)...)
+		}
+	}
 	if s.downs[n] {
 		delete(s.downs, n)
-		if err := s.save(disk.Change{Op: disk.DelMeta, Key: metaDown(n)}); err != nil {
-			s.fatalLater("cannot write the log: " + err.Error())
-		}
+		notes = append(notes, disk.Change{Op: disk.DelMeta, Key: metaDown(n)})
+	}
+	if err := s.save(notes...); err != nil {
+		s.fatalLater("cannot write the log: " + err.Error())
 	}
 	s.mu.Unlock()
 	s.hub.system(Event{Kind: "mnesia_up", Node: n})

@@ -92,6 +92,7 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		}
 		theirs := map[string][]kit.NodeName{}
 		seen := map[kit.NodeName]bool{} // nodes that others, or this one, saw going down
+		behind := map[string][]kit.NodeName{}
 		var silent []kit.NodeName
 		for _, n := range v.nodes {
 			if n == s.self {
@@ -99,7 +100,7 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 			}
 			r, err := s.call(ctx, n, "intents", term.List{})
 			t, _ := r.(term.Tuple)
-			if err != nil || len(t) != 2 {
+			if err != nil || len(t) != 3 {
 				silent = append(silent, n)
 				continue
 			}
@@ -107,6 +108,11 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 			downs, _ := t[1].(term.List)
 			for _, d := range nodesOf(downs) {
 				seen[d] = true
+			}
+			late, _ := t[2].(term.List)
+			for _, x := range late {
+				name, ns := behindIn(x)
+				behind[name] = append(behind[name], ns...)
 			}
 			for _, t := range l {
 				if a, ok := t.(term.Atom); ok {
@@ -119,7 +125,7 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		maps.Copy(seen, s.startDowns)
 		for _, name := range tabs {
 			t := s.tabs[name]
-			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen, silent) == s.self) {
+			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen, append(behind[name], s.behind[name]...), silent) == s.self) {
 				s.intents[name] = true
 				mine = append(mine, name)
 			}
@@ -135,20 +141,67 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 	return mine
 }
 
-// heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but of those that
-// nobody saw going down. Mnesia takes the smallest of all, and with it an old copy, when the others died at the same moment.
-// While one of them is silent there is none.
-func (t *tab) heir(seen map[kit.NodeName]bool, silent []kit.NodeName) kit.NodeName {
+// heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but first of those
+// that nobody saw going down, and of these of those that were not about to get the table from another. Mnesia takes the
+// smallest of all, and with it an old copy, when the others died at the same moment. While one of them is silent there is none.
+func (t *tab) heir(seen map[kit.NodeName]bool, behind, silent []kit.NodeName) kit.NodeName {
 	disc := slices.Sorted(slices.Values(slices.Concat(t.Disc, t.DiscOnly)))
 	if slices.ContainsFunc(disc, func(n kit.NodeName) bool { return slices.Contains(silent, n) }) {
 		return ""
 	}
-	for _, n := range disc {
-		if !seen[n] {
-			return n
+	rank := func(n kit.NodeName) int {
+		switch {
+		case seen[n]:
+			return 2
+		case slices.Contains(behind, n):
+			return 1
+		}
+		return 0
+	}
+	return slices.MinFunc(disc, func(a, b kit.NodeName) int { return rank(a) - rank(b) })
+}
+
+// noteBehind keeps on disc, for a table that is loaded here, which nodes are up and have an old copy on their discs: since
+// they came up, that they went down is forgotten. It goes into the log before what they miss. Callers hold mu.
+func (s *Store) noteBehind(name string) []disk.Change {
+	t := s.tabs[name]
+	if t == nil || name == "schema" || t.LocalContent || t.data == nil || t.own != Disc && t.own != DiscOnly {
+		return nil
+	}
+	var late []kit.NodeName
+	for _, n := range slices.Concat(t.Disc, t.DiscOnly) {
+		if s.nodes[n] && !slices.Contains(t.active, n) {
+			late = append(late, n)
 		}
 	}
-	return disc[0]
+	slices.Sort(late)
+	switch {
+	case slices.Equal(late, s.behind[name]):
+		return nil
+	case len(late) == 0:
+		delete(s.behind, name)
+		return []disk.Change{{Op: disk.DelMeta, Key: metaBehind(name)}}
+	}
+	s.behind[name] = late
+	return []disk.Change{{Op: disk.SetMeta, Key: metaBehind(name), Value: nodeList(late)}}
+}
+
+// saveBehind writes what noteBehind gives for one table. Callers hold mu.
+func (s *Store) saveBehind(name string) {
+	if err := s.save(s.noteBehind(name)...); err != nil {
+		s.fatalLater("cannot write the log: " + err.Error())
+	}
+}
+
+// behindIn reads one entry of what serveIntents tells of old copies.
+func behindIn(t term.Term) (string, []kit.NodeName) {
+	p, _ := t.(term.Tuple)
+	if len(p) != 2 {
+		return "", nil
+	}
+	name, _ := p[0].(term.Atom)
+	l, _ := p[1].(term.List)
+	return string(name), nodesOf(l)
 }
 
 // before orders tables for loading: greater load_order first. Callers hold mu.
@@ -192,7 +245,8 @@ func (s *Store) dumped(name string) bool {
 	return s.disk != nil && slices.ContainsFunc(s.disk.Tables(), func(t disk.Table) bool { return t.Name == name })
 }
 
-// serveIntents tells which tables this node has loaded or is about to load from its disc, and whom it saw going down.
+// serveIntents tells which tables this node has loaded or is about to load from its disc, whom it saw going down, and
+// whose copies it knows to be old.
 func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +257,11 @@ func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	for _, name := range sortedKeys(s.intents) {
 		l = append(l, term.Atom(name))
 	}
-	return term.T(l, nodeList(slices.Sorted(maps.Keys(s.startDowns)))), nil
+	late := term.List{}
+	for _, name := range sortedKeys(s.behind) {
+		late = append(late, term.T(term.Atom(name), nodeList(s.behind[name])))
+	}
+	return term.T(l, nodeList(slices.Sorted(maps.Keys(s.startDowns))), late), nil
 }
 
 // loadLocal makes the own copy from the disc, or empty when it has none there.
@@ -237,6 +295,7 @@ func (s *Store) loadLocal(name string) {
 		t.from, t.why = s.self, t.whyLocal()
 		t.active = sorted(t.active, []kit.NodeName{s.self})
 	})
+	s.saveBehind(name)
 	s.reroute(name)
 	s.publish()
 	others := s.others()

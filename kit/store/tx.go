@@ -45,6 +45,7 @@ type Tx struct {
 	// gathers says that write locks at other nodes are taken together with the commit, deferred that some are due.
 	gathers, deferred bool
 	doubt             bool // an earlier run may have been committed by nodes that went away
+	moves             int  // runs that ended because tables had moved
 }
 
 // txState is what a transaction knows until it ends. The next one gets the memory, but never the Tx, which its maker may

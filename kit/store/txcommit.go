@@ -315,7 +315,8 @@ func (tx *Tx) driven(err error, others []kit.NodeName) error {
 	case errors.Is(err, errBadCommit):
 		tx.doubt = true
 		return tx.again()
-	case errors.Is(err, errMoved):
+	case errors.Is(err, errMoved) && tx.moves < maxAttempts:
+		tx.moves++
 		return tx.again()
 	}
 	return err
@@ -513,12 +514,30 @@ func (s *Store) whyAborted(d *driven) error {
 		return d.standing
 	case head == "bad_commit":
 		return errBadCommit
-	case head == "decided":
-		return errMoved
 	case d.cancelled:
 		return unknownEnd(&Error{Class: Aborted, Reason: why})
+	case head == "decided" || head == "no_exists" && s.writable(why):
+		return &movedError{&Error{Class: Aborted, Reason: why}}
 	}
 	return &Error{Class: Aborted, Reason: why}
+}
+
+// movedError is the no of a participant that sees another cluster than this node does at the moment: the transaction runs
+// again, and gives this reason when that does not help.
+type movedError struct{ why *Error }
+
+func (e *movedError) Error() string   { return e.why.Error() }
+func (e *movedError) Unwrap() []error { return []error{errMoved, e.why} }
+
+// writable reports whether the table of a no_exists can be written as this node sees it.
+func (s *Store) writable(why term.Term) bool {
+	t, ok := why.(term.Tuple)
+	if !ok || len(t) != 2 {
+		return false
+	}
+	name, _ := t[1].(term.Atom)
+	tab := s.table(string(name))
+	return tab != nil && len(tab.targets()) > 0
 }
 
 // finishLocal makes operations permanent and visible on this node. With durable it returns when they are on the disc;
