@@ -209,6 +209,13 @@ func (tx *Tx) await(calls ...*lockCall) (rep lockReply, err error) {
 	}
 	worst := lockReply{answer: lockGranted}
 	for _, c := range calls {
+		if c != nil && c.refused { // before anything is taken from a channel, where it may hear next that it may run again
+			i := slices.Index(calls, c)
+			calls[0], calls[i] = c, calls[0]
+			break
+		}
+	}
+	for _, c := range calls {
 		if c == nil {
 			continue
 		}
