@@ -118,7 +118,7 @@ func seedsIn(world string) int {
 }
 
 // atOnce is how many traces run at a time: they mostly wait.
-const atOnce = 12
+const atOnce = 8
 
 // TestSimulatedTraces runs the simulated world in a test binary without the race detector.
 func TestSimulatedTraces(t *testing.T) {
@@ -131,24 +131,11 @@ func TestSimulatedTraces(t *testing.T) {
 	}
 }
 
-// again runs by themselves those traces that failed among others on real processes: the times that a scenario knows, such
-// as when an operation counts as blocked, are those of a machine with nothing else to do.
-func again(t *testing.T, all []Job, results []Result, errs []error) {
-	for i, j := range all {
-		if j.World == "real" && (errs[i] != nil || results[i].Verdict == Fail) {
-			t.Logf("once more, alone: %s\n%v %v", j.Trace.ID, results[i], errs[i])
-			r, e := RunAll(t.Context(), []Job{j}, 1)
-			results[i], errs[i] = r[0], e[0]
-		}
-	}
-}
-
 // TestTraces runs the traces and fails for each that fails. One that needs what the product does not know yet is
 // skipped, with a list of what that is.
 func TestTraces(t *testing.T) {
 	all := jobs(t)
 	results, errs := RunAll(t.Context(), all, atOnce)
-	again(t, all, results, errs)
 	for i, r := range results {
 		t.Run(fmt.Sprintf("%s/%s/%d", all[i].World, all[i].Trace.ID, all[i].Seed), func(t *testing.T) {
 			switch {
