@@ -189,6 +189,7 @@ type share struct {
 	local  bool           // this node has a copy of something
 	same   bool           // all operations go to all participants
 	logged bool           // some copy is on disc
+	own    bool           // the only copy of something is on this node's disc
 }
 
 // shareOut finds the copies that operations go to.
@@ -209,6 +210,7 @@ func (s *Store) shareOut(v *view, ops []op) (share, error) {
 		}
 		sh.same = sh.same && slices.Equal(first, to)
 		sh.logged = sh.logged || len(t.Disc)+len(t.DiscOnly) > 0
+		sh.own = sh.own || len(to) == 1 && to[0] == s.self && t.own != RAM
 		for _, n := range to {
 			if n == s.self {
 				sh.local = true
@@ -280,7 +282,7 @@ func (s *Store) commitThere(tx *Tx, sh share) error {
 	if sh.local {
 		tx.touch(s.self)
 	}
-	p := plan{view: v, ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, durable: tx.opts.Durable && sh.logged}
+	p := plan{view: v, ctx: tx.ctx(), id: s.commitID(), tx: tx.id, others: sh.others, logged: sh.logged, own: sh.own, durable: tx.opts.Durable && sh.logged}
 	if tx.deferred {
 		p.locks = s.locks.number()
 	}
@@ -345,6 +347,7 @@ type plan struct {
 	others  []kit.NodeName // the participants but this node
 	locks   uint64         // the number of the request for the locks that are still missing at the others; 0: none is
 	logged  bool           // participants with a disc log that they are prepared, and the coordinator that it is decided
+	own     bool           // only the coordinator's disc has a part of it
 	durable bool           // it waits until that is on their discs
 	sync    bool           // it ends when all have applied it
 	frame   func(kit.NodeName) []byte
@@ -356,6 +359,7 @@ const (
 	prepareLocks   = 1 << iota // take write locks on the records first
 	prepareLogged              // log it where there is a disc
 	prepareDurable             // and vote when it is on the disc
+	prepareOwn                 // the coordinator's disc has a part that nobody else has
 )
 
 func (s *Store) prepareFrame(p *plan, ops []op, schema []schemaOp) []byte {
@@ -368,6 +372,9 @@ func (s *Store) prepareFrame(p *plan, ops []op, schema []schemaOp) []byte {
 	}
 	if p.durable {
 		flags |= prepareDurable
+	}
+	if p.own {
+		flags |= prepareOwn
 	}
 	w := newFrame(fPrepare).commit(p.id).tx(p.tx).num(flags).num(p.locks).nodes(p.others).ops(ops).num(uint64(len(schema)))
 	for _, o := range schema {

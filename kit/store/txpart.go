@@ -159,7 +159,7 @@ func (s *Store) vote(pr *prepared) {
 
 func newVoted(self kit.NodeName, pr *prepared) *voted {
 	mates := slices.DeleteFunc(slices.Clone(pr.others), func(n kit.NodeName) bool { return n == self })
-	return &voted{tx: pr.tx, p: commit.Participate(pr.tx.Node, mates), ops: pr.ops, schema: pr.schema, durable: pr.flags&prepareDurable != 0}
+	return &voted{tx: pr.tx, p: commit.Participate(pr.tx.Node, mates, pr.flags&prepareOwn != 0), ops: pr.ops, schema: pr.schema, durable: pr.flags&prepareDurable != 0}
 }
 
 func (s *Store) refuse(pr *prepared, why term.Term, logged bool) {

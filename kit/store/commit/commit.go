@@ -7,8 +7,8 @@
 // coordinator has gone knows the outcome as soon as it knows the votes: one that has heard of the decision tells
 // it; one that has said no, or promises not to say yes any more, means aborted; and when all have said yes the
 // transaction is committed, for the coordinator may have told its caller so. While a participant's vote cannot
-// be known the transaction is in doubt and keeps its locks; Mnesia presumes abort there for most transactions,
-// and can lose one whose caller was told that it is committed.
+// be known, or when part of the transaction is on the coordinator's disc alone, it is in doubt and keeps its locks;
+// Mnesia presumes abort there for most transactions, and can lose one whose caller was told that it is committed.
 package commit
 
 import (
@@ -127,6 +127,7 @@ type Participant struct {
 	state       State
 	asked       []kit.NodeName // those whose answer to "what became of it" is missing
 	alone       bool           // the coordinator has gone, or has forgotten
+	waits       bool           // only the coordinator can say that it is committed
 }
 
 // Act is what a participant wants done next: ask others what became of the transaction, or end it.
@@ -136,9 +137,11 @@ type Act struct {
 	State State
 }
 
-// Participate begins after a yes was sent, or was found in the log after a crash. others are the other participants.
-func Participate(coordinator kit.NodeName, others []kit.NodeName) *Participant {
-	return &Participant{coordinator: coordinator, others: slices.Clone(others)}
+// Participate begins after a yes was sent, or was found in the log after a crash. others are the other participants. With
+// waits the coordinator writes something on its disc that no participant has: if it dies undecided that is lost, so
+// the votes of the others do not make a commit.
+func Participate(coordinator kit.NodeName, others []kit.NodeName, waits bool) *Participant {
+	return &Participant{coordinator: coordinator, others: slices.Clone(others), waits: waits}
 }
 
 // State tells where the transaction stands here.
@@ -215,7 +218,7 @@ func (p *Participant) Outcome(n kit.NodeName, s State) Act {
 	case s == Committed || s == Aborted:
 		return p.Decide(s == Committed)
 	case n == p.coordinator:
-		p.alone = true
+		p.alone, p.waits = true, false // it has no disc that would know
 	default:
 		p.others = without(p.others, n)
 	}
@@ -224,7 +227,7 @@ func (p *Participant) Outcome(n kit.NodeName, s State) Act {
 
 // check commits when nobody can have said no.
 func (p *Participant) check() Act {
-	if p.alone && len(p.others) == 0 && !slices.Contains(p.asked, p.coordinator) {
+	if p.alone && !p.waits && len(p.others) == 0 && !slices.Contains(p.asked, p.coordinator) {
 		return p.Decide(true)
 	}
 	return Act{}

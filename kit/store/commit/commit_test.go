@@ -21,7 +21,7 @@ import (
 //
 // and of a participant:
 //
-//	participate COORDINATOR OTHER...
+//	participate COORDINATOR OTHER... [waits]
 //	decide commit|abort
 //	lost NODE [UP...]            a node has gone; those named are up
 //	found NODE...                these can be asked
@@ -55,7 +55,9 @@ func TestScripts(t *testing.T) {
 			case "cancel":
 				return step(c.Cancel(term.Atom("killed")))
 			case "participate":
-				p = Participate(kit.NodeName(args[0]), nodes(args[1:]))
+				waits := slices.Contains(args, "waits")
+				args = slices.DeleteFunc(args, func(s string) bool { return s == "waits" })
+				p = Participate(kit.NodeName(args[0]), nodes(args[1:]), waits)
 				return "waits\n"
 			case "decide":
 				return act(p.Decide(args[0] == "commit"))
@@ -125,7 +127,7 @@ func agreement(t *testing.T, seed uint64) {
 	c, _ := Coordinate(names, false)
 	ps := map[kit.NodeName]*Participant{}
 	for _, n := range names {
-		ps[n] = Participate("a", slices.DeleteFunc(slices.Clone(names), func(m kit.NodeName) bool { return m == n }))
+		ps[n] = Participate("a", slices.DeleteFunc(slices.Clone(names), func(m kit.NodeName) bool { return m == n }), false)
 	}
 	var st Step
 	for _, n := range names {
