@@ -35,6 +35,8 @@ func (s *Store) safeLoad(t *tab) bool {
 		return len(t.Disc)+len(t.DiscOnly) == 0
 	case t.ReadOnly:
 		return true
+	case slices.Contains(s.behind[t.Name], s.self):
+		return false // others had it when this node, which was about to get it, went down
 	}
 	return len(better) == 0
 }
@@ -91,7 +93,9 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 			return err
 		}
 		theirs := map[string][]kit.NodeName{}
-		seen := map[kit.NodeName]bool{} // nodes that others, or this one, saw going down
+		s.mu.Lock()
+		seen := map[kit.NodeName]map[kit.NodeName]bool{s.self: maps.Clone(s.startDowns)} // whom each node saw going down
+		s.mu.Unlock()
 		behind := map[string][]kit.NodeName{}
 		var silent []kit.NodeName
 		for _, n := range v.nodes {
@@ -106,8 +110,9 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 			}
 			l, _ := t[0].(term.List)
 			downs, _ := t[1].(term.List)
+			seen[n] = map[kit.NodeName]bool{}
 			for _, d := range nodesOf(downs) {
-				seen[d] = true
+				seen[n][d] = true
 			}
 			late, _ := t[2].(term.List)
 			for _, x := range late {
@@ -122,7 +127,6 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		maps.Copy(seen, s.startDowns)
 		for _, name := range tabs {
 			t := s.tabs[name]
 			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen, append(behind[name], s.behind[name]...), silent) == s.self) {
@@ -142,19 +146,21 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 }
 
 // heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but first of those
-// that nobody saw going down, and of these of those that were not about to get the table from another. Mnesia takes the
+// that were not about to get the table from another, and of these of those that none of them saw going down. Mnesia takes the
 // smallest of all, and with it an old copy, when the others died at the same moment. While one of them is silent there is none.
-func (t *tab) heir(seen map[kit.NodeName]bool, behind, silent []kit.NodeName) kit.NodeName {
+func (t *tab) heir(seen map[kit.NodeName]map[kit.NodeName]bool, behind, silent []kit.NodeName) kit.NodeName {
 	disc := slices.Sorted(slices.Values(slices.Concat(t.Disc, t.DiscOnly)))
 	if slices.ContainsFunc(disc, func(n kit.NodeName) bool { return slices.Contains(silent, n) }) {
 		return ""
 	}
 	rank := func(n kit.NodeName) int {
-		switch {
-		case seen[n]:
+		if slices.Contains(behind, n) {
 			return 2
-		case slices.Contains(behind, n):
-			return 1
+		}
+		for by, downs := range seen {
+			if downs[n] && !slices.Contains(behind, by) {
+				return 1
+			}
 		}
 		return 0
 	}
@@ -162,15 +168,19 @@ func (t *tab) heir(seen map[kit.NodeName]bool, behind, silent []kit.NodeName) ki
 }
 
 // noteBehind keeps on disc, for a table that is loaded here, which nodes are up and have an old copy on their discs: since
-// they came up, that they went down is forgotten. It goes into the log before what they miss. Callers hold mu.
+// they came up, that they went down is forgotten. It goes into the log before what they miss. Of a table that others
+// have and this node is about to get it keeps that this node is behind. Callers hold mu.
 func (s *Store) noteBehind(name string) []disk.Change {
 	t := s.tabs[name]
-	if t == nil || name == "schema" || t.LocalContent || t.data == nil || t.own != Disc && t.own != DiscOnly {
+	if t == nil || name == "schema" || t.LocalContent || t.data == nil && len(t.active) == 0 || t.own != Disc && t.own != DiscOnly {
 		return nil
 	}
 	var late []kit.NodeName
+	if t.data == nil {
+		late = []kit.NodeName{s.self}
+	}
 	for _, n := range slices.Concat(t.Disc, t.DiscOnly) {
-		if s.nodes[n] && !slices.Contains(t.active, n) {
+		if t.data != nil && s.nodes[n] && !slices.Contains(t.active, n) {
 			late = append(late, n)
 		}
 	}
