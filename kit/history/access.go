@@ -146,12 +146,19 @@ type openTx struct {
 	nested []int // where nested transactions began, as lengths of at
 }
 
+// try is a run of a transaction that was restarted. One that was restarted at its commit may have happened all the same, where
+// nodes went away in that moment: they may have found among themselves that all had said yes.
+type try struct {
+	at       []int // in all
+	atCommit bool
+}
+
 type accessBook struct {
 	all  []Access
 	gone map[int]bool // accesses of tries that were restarted
 	open map[txKey]*openTx
 	// tries are the accesses of tries that were restarted, try by try.
-	tries [][]int
+	tries []try
 	ended map[string]time.Duration // when the answer to the end of an interactive transaction came
 	// unknown are the interactive transactions that were restarted and whose end was not told.
 	unknown map[string]bool
@@ -200,6 +207,7 @@ func (b *accessBook) addInteractive(o Op) {
 	switch o.Outcome.Status {
 	case door.Restart: // everything is asked again, from the first
 		b.forget(tx, 0)
+		b.tries[len(b.tries)-1].atCommit = o.Verb == "tx_commit"
 		b.unknown[tx.name] = true
 		tx.lost = append(tx.lost, o.ID)
 		return
@@ -282,7 +290,7 @@ func (b *accessBook) forget(tx *openTx, n int) {
 		b.gone[i] = true
 	}
 	if n == 0 {
-		b.tries = append(b.tries, slices.Clone(tx.at))
+		b.tries = append(b.tries, try{at: slices.Clone(tx.at)})
 		tx.nested = nil
 	}
 	tx.at = tx.at[:n]

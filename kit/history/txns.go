@@ -10,8 +10,9 @@ import (
 // TABLE/KEY. What stands in the third place of a record is its value: where every value that is written to a key is a list that
 // begins with what its transaction has just read there, the key is a list of appended elements, and else a register.
 //
-// A try that was restarted is a transaction of its own that did not happen; unless the end of the whole is not known: then
-// its node has died, and with it the knowledge of which try was the last. Operations other than reads and writes of one
+// A try that was restarted is a transaction of its own that did not happen; unless it was restarted at its commit, when nodes
+// that went away may have committed it among themselves, or the end of the whole is not known: then its node has died, and
+// with it the knowledge of which try was the last. Operations other than reads and writes of one
 // record, such as selects and deletes, are left out; so are dirty
 // operations, which promise nothing, but for the dirty writes of the setup phase.
 func (h *History) Transactions() []Txn {
@@ -30,9 +31,9 @@ func (h *History) Transactions() []Txn {
 		}
 	}
 	for n, try := range b.tries {
-		for _, i := range try {
+		for _, i := range try.at {
 			if a := b.all[i]; a.Tx != "" {
-				if a.Took = No; b.unknown[a.Tx] {
+				if a.Took = No; b.unknown[a.Tx] || try.atCommit {
 					a.Took = Maybe
 				}
 				m.add(a, a.Tx+" before restart "+itoa(n+1))
