@@ -153,14 +153,31 @@ func (s *Store) readDoubts() {
 			p.owed[id] = nodesOf(ns)
 			p.done[id] = commit.Committed
 		case term.Term(term.Atom("prepared")):
-			body, _ := m.Value.(term.Bin)
-			if pr, ok := readPrepare([]byte(body)); ok && pr.id == id && p.voted[id] == nil {
+			pr, ok := prepareOf(m.Value)
+			if ok && pr.id == id && p.voted[id] == nil {
 				vt := newVoted(s.self, pr)
 				vt.logged, vt.found, vt.schema = true, true, nil // a schema is merged when its node joins
 				p.voted[id] = vt
 			}
 		}
 	}
+}
+
+// prepareOf reads what the log has of a prepared transaction: what came, and whether it left out copies.
+func prepareOf(v term.Term) (*prepared, bool) {
+	t, ok := v.(term.Tuple)
+	if !ok || len(t) != 2 {
+		return nil, false
+	}
+	body, ok := t[0].(term.Bin)
+	if !ok {
+		return nil, false
+	}
+	pr, ok := readPrepare([]byte(body))
+	if ok {
+		pr.partial = term.Equal(t[1], term.Bool(true))
+	}
+	return pr, ok
 }
 
 // lockDoubts locks the records of transactions that were found in the log, in the lock table of a new start.

@@ -27,6 +27,7 @@ type prepared struct {
 	schema  []schemaOp
 	body    []byte // as it came, for the log
 	granted int    // the operations whose record is locked
+	partial bool   // it leaves out copies that this node sees
 	stray   bool   // the transaction has let go meanwhile; under locks.mu
 }
 
@@ -124,11 +125,12 @@ func standFrame(pr *prepared) []byte {
 // vote votes on a transaction whose locks are held.
 func (s *Store) vote(pr *prepared) {
 	why := s.votes(pr.ops, pr.schema)
+	pr.partial = s.leavesOut(pr)
 	logged := pr.flags&prepareLogged != 0 && s.onDisc()
 	var lsn disk.LSN
 	if why == nil && logged {
 		var err error
-		if lsn, err = s.disk.Append(disk.Change{Op: disk.SetMeta, Key: metaTx("prepared", pr.id), Value: term.Bin(pr.body)}); err != nil {
+		if lsn, err = s.disk.Append(disk.Change{Op: disk.SetMeta, Key: metaTx("prepared", pr.id), Value: term.T(term.Bin(pr.body), term.Bool(pr.partial))}); err != nil {
 			s.breakDown("cannot write the log: " + err.Error()) // the others go on without this node
 			return
 		}
@@ -159,7 +161,28 @@ func (s *Store) vote(pr *prepared) {
 
 func newVoted(self kit.NodeName, pr *prepared) *voted {
 	mates := slices.DeleteFunc(slices.Clone(pr.others), func(n kit.NodeName) bool { return n == self })
-	return &voted{tx: pr.tx, p: commit.Participate(pr.tx.Node, mates, pr.flags&prepareOwn != 0), ops: pr.ops, schema: pr.schema, durable: pr.flags&prepareDurable != 0}
+	p := commit.Participate(pr.tx.Node, mates, pr.flags&prepareOwn != 0)
+	if pr.partial {
+		p.Partial()
+	}
+	return &voted{tx: pr.tx, p: p, ops: pr.ops, schema: pr.schema, durable: pr.flags&prepareDurable != 0}
+}
+
+// leavesOut reports whether a transaction leaves out a copy that this node sees: the link between it and the coordinator has
+// gone, and that of this node has not, or not yet.
+func (s *Store) leavesOut(pr *prepared) bool {
+	v := s.view.Load()
+	for i := range pr.ops {
+		if v == nil || v.tables[pr.ops[i].tab] == nil {
+			continue
+		}
+		for _, n := range v.tables[pr.ops[i].tab].targets() {
+			if n != s.self && n != pr.from && !slices.Contains(pr.others, n) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *Store) refuse(pr *prepared, why term.Term, logged bool) {
