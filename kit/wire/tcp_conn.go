@@ -67,6 +67,7 @@ func startConn(n *TCP, sock *net.TCPConn, number uint64) (*tcpConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	tune(sock, raw)
 	c := &tcpConn{net: n, number: number, sock: sock, raw: raw, wake: make(chan struct{}, 1), in: bufio.NewReaderSize(sock, readBuffer)}
 	c.limit.Store(maxHello)
 	c.setLink("", new(Rules).link(""))
