@@ -140,6 +140,9 @@ func (l *link) beat(s *session) {
 // read takes frames until the session ends.
 func (l *link) read(s *session) {
 	s.busy.Store(false)
+	if g, ok := s.conn.(wire.GatheringConn); ok && l.mesh.cfg.Handle != nil { // which never waits
+		g.Gather()
+	}
 	for {
 		b, err := s.conn.Recv()
 		switch {

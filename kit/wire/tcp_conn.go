@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -52,11 +53,14 @@ type tcpConn struct {
 	last    time.Time
 	later   *time.Timer // wakes the goroutine for what SendLater left; nil before the first
 	armed   bool        // later runs
+	corked  time.Time   // since when what is sent waits for the reader; zero when it does not
 
 	direct directWrite
 
 	readMu sync.Mutex // held by Recv, and by the goroutine while it drains
 	in     *bufio.Reader
+	gather bool         // see Gather
+	run    int          // frames given out since the reader last had to wait; 0 without gather
 	limit  atomic.Int64 // longest frame taken from the peer
 	over   atomic.Bool  // closed, for Recv without mu
 }
@@ -135,7 +139,7 @@ func (c *tcpConn) SendLater(frame []byte) error {
 		c.flushAndUnlock()
 		return nil
 	}
-	if !c.writing && !c.armed { // a writer looks again
+	if !c.writing && !c.armed && c.corked.IsZero() { // a writer looks again, and a reader
 		c.armed = true
 		if c.later == nil {
 			c.later = time.AfterFunc(LaterTime, c.kick)
@@ -196,14 +200,24 @@ const busyGap = 20 * time.Microsecond
 
 // flushAndUnlock writes pending if nobody writes and the connection was idle; otherwise it leaves it to those who do.
 func (c *tcpConn) flushAndUnlock() {
-	if c.writing {
-		c.mu.Unlock() // the writer looks again
+	now := time.Now()
+	if c.writing || !c.corked.IsZero() && now.Sub(c.corked) < corkTime && len(c.pending) < readBuffer {
+		c.mu.Unlock() // the writer looks again, and so does the reader
 		return
 	}
-	now := time.Now()
 	busy := now.Sub(c.last) < busyGap
 	c.last = now
-	if busy || len(c.rest) > 0 || len(c.pending) > readBuffer || !canWriteDirectly {
+	if busy {
+		c.mu.Unlock()
+		c.kick()
+		return
+	}
+	c.writeNowAndUnlock()
+}
+
+// writeNowAndUnlock writes pending as far as the socket takes it at once, and leaves the rest to the goroutine.
+func (c *tcpConn) writeNowAndUnlock() {
+	if len(c.rest) > 0 || len(c.pending) > readBuffer || !canWriteDirectly {
 		c.mu.Unlock()
 		c.kick()
 		return
@@ -331,13 +345,65 @@ func (c *tcpConn) finish() {
 	c.abort()
 }
 
+func (c *tcpConn) Gather() {
+	c.readMu.Lock()
+	defer c.readMu.Unlock()
+	c.gather = true
+}
+
+// corkTime bounds how long what is sent waits for a reader that is busy. The next frame sent after it takes all along.
+const corkTime = time.Millisecond
+
+// cork makes what is sent wait for uncork.
+func (c *tcpConn) cork() {
+	c.mu.Lock()
+	c.corked = time.Now()
+	c.mu.Unlock()
+}
+
+// uncork writes what was sent while the reader had frames to give out. Where these were several and none was answered
+// at once, others are about to run because of them, and what they send goes along.
+func (c *tcpConn) uncork() {
+	c.mu.Lock()
+	if c.run > 1 && len(c.pending) == 0 {
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
+	c.corked, c.run = time.Time{}, 0
+	if c.writing || len(c.pending) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.last = time.Now()
+	c.writeNowAndUnlock()
+}
+
+// ready reports whether a whole frame has been read already.
+func (c *tcpConn) ready() bool {
+	n := c.in.Buffered()
+	if n < 4 {
+		return false
+	}
+	head, _ := c.in.Peek(4)
+	return uint64(n) >= 4+uint64(binary.BigEndian.Uint32(head))
+}
+
 func (c *tcpConn) Recv() ([]byte, error) {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
 	if c.over.Load() {
 		return nil, io.EOF
 	}
+	if c.run > 0 && !c.ready() {
+		c.uncork()
+	}
 	frame, err := readFrame(c.in, int(c.limit.Load()))
+	if c.gather && err == nil {
+		if c.run++; c.run == 1 {
+			c.cork()
+		}
+	}
 	switch {
 	case c.over.Load():
 		return nil, io.EOF

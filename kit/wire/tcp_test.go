@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -23,6 +24,53 @@ func TestTCP(t *testing.T) {
 			}})
 		})
 	}
+}
+
+// TestGather answers what comes in runs: the answers keep their order, and while the reader is busy what others send goes
+// with the next frame after a millisecond.
+func TestGather(t *testing.T) {
+	w := world{t: t}
+	ab, ba := w.connect(listenTCP(t, "a"), listenTCP(t, "b"), "b")
+	ba.(GatheringConn).Gather()
+	const frames = 5000
+	stuck := make(chan struct{})
+	go func() {
+		for i := 0; ; i++ {
+			f, err := ba.Recv()
+			if err != nil {
+				return
+			}
+			if i == frames {
+				stuck <- struct{}{}
+				<-stuck
+			}
+			if err := ba.Send(f); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	go func() {
+		for i := range frames {
+			if err := ab.Send(binary.BigEndian.AppendUint32(nil, uint32(i))); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for i := range frames {
+		if f, err := ab.Recv(); err != nil || binary.BigEndian.Uint32(f) != uint32(i) {
+			t.Fatalf("answer %d is %x, %v", i, f, err)
+		}
+	}
+	w.send(ab, "wait")
+	<-stuck
+	w.send(ba, "1")
+	time.Sleep(2 * corkTime)
+	w.send(ba, "2")
+	w.want(ab, "1", "2")
+	w.send(ba, "3")
+	w.want(ab, "3")
+	stuck <- struct{}{}
+	w.want(ab, "wait")
 }
 
 // TestSendLater sends frames that may wait between others: the order stays, and the last one leaves by itself. A rule

@@ -67,6 +67,15 @@ type LaterConn interface {
 	SendLater(frame []byte) error
 }
 
+// GatheringConn is a Conn whose answers can go together.
+type GatheringConn interface {
+	Conn
+	// Gather says that from now on one goroutine calls Recv, and again as soon as it has dealt with a frame, which never waits for
+	// the peer. While frames are at hand what is sent by anybody waits for the last of them to be dealt with, and leaves in
+	// one system call; a frame that is sent after a millisecond of that takes all along.
+	Gather()
+}
+
 // QueuedConn is a Conn that tells how many bytes wait to be sent. The simulated form leaves its queue to the host.
 type QueuedConn interface {
 	Conn
