@@ -563,11 +563,11 @@ func (s *Store) finishLocal(ops []op, by string, durable bool, more ...disk.Chan
 	if len(changes) > 0 {
 		s.noteSplit(v, durable, ops...)
 		s.foresee(v, ops)
-		lsn, err := s.disk.Append(changes...)
-		if err == nil && durable {
-			err = s.disk.Sync(lsn)
+		log := s.disk.Append
+		if durable {
+			log = s.disk.AppendSynced
 		}
-		if err != nil {
+		if _, err := log(changes...); err != nil {
 			return discError(err)
 		}
 		s.logged()

@@ -28,7 +28,8 @@ func BenchmarkCommit(b *testing.B) {
 			b.SetParallelism((writers + 1) / 2)
 			b.RunParallel(func(pb *testing.PB) {
 				for i := 0; pb.Next(); i++ {
-					must(b, d.Sync(do(b, d, put("t", i%1000, "0123456789012345678901234567890123456789"))))
+					_, err := d.AppendSynced(put("t", i%1000, "0123456789012345678901234567890123456789"))
+					must(b, err)
 				}
 			})
 			must(b, d.Close())

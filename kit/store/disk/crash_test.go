@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"netsplit/kit"
 	"netsplit/kit/term"
 )
 
@@ -124,7 +125,9 @@ func (c *crasher) run() {
 		if c.r.IntN(12) == 0 {
 			c.failAt = c.r.IntN(12)
 		}
-		switch n := c.r.IntN(20); {
+		switch n := c.r.IntN(22); {
+		case n >= 20:
+			c.appendSynced(last)
 		case n < 11:
 			batch := c.batch(last)
 			if _, err := c.d.Append(batch...); err == nil {
@@ -160,6 +163,19 @@ func (c *crasher) run() {
 			c.m.Crash(r)
 			c.open()
 		}
+	}
+}
+
+func (c *crasher) appendSynced(last model) {
+	batch := c.batch(last)
+	next := last.with(batch)
+	switch _, err := c.d.AppendSynced(batch...); {
+	case err == nil:
+		c.states = []model{next}
+	case kit.KindOf(err) != kit.Overloaded: // it may be in the log
+		c.states = append(c.states, next)
+		c.m.Crash(nil)
+		c.open()
 	}
 }
 

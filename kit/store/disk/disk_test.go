@@ -224,43 +224,6 @@ func TestRefusedBatches(t *testing.T) {
 	}
 }
 
-// One sync serves all who wait for it.
-func TestGroupCommit(t *testing.T) {
-	m := NewMemory()
-	o := m.Options()
-	gate := make(chan struct{})
-	var once sync.Once
-	waiting := make(chan struct{})
-	o.Fault = func(op, call, name string) error {
-		if op == "append" && call == "sync" {
-			once.Do(func() { close(waiting); <-gate })
-		}
-		return nil
-	}
-	d := open(t, o)
-	do(t, d, create("t", Set, false))
-	before := m.Syncs()
-	var wg sync.WaitGroup
-	wg.Go(func() { must(t, d.Sync(do(t, d, put("t", 0, 0)))) })
-	<-waiting
-	var appended sync.WaitGroup
-	for i := range 50 {
-		appended.Add(1)
-		wg.Go(func() {
-			lsn := do(t, d, put("t", i+1, i))
-			appended.Done()
-			must(t, d.Sync(lsn))
-		})
-	}
-	appended.Wait()
-	close(gate)
-	wg.Wait()
-	if n := m.Syncs() - before; n > 3 {
-		t.Errorf("51 waiting writers took %d syncs", n)
-	}
-	must(t, d.Close())
-}
-
 func TestDamageIsNamed(t *testing.T) {
 	fill := func(t *testing.T) *Memory {
 		m := NewMemory()
@@ -517,7 +480,14 @@ func TestConcurrentUse(t *testing.T) {
 		for w := range 4 {
 			wg.Go(func() {
 				for i := range 100 {
-					lsn := do(t, d, put("t", w*1000+i, i), put("e", i%7, w*1000+i))
+					batch := []Change{put("t", w*1000+i, i), put("e", i%7, w*1000+i)}
+					if i%10 == 5 {
+						if _, err := d.AppendSynced(batch...); err != nil {
+							t.Error(err)
+						}
+						continue
+					}
+					lsn := do(t, d, batch...)
 					switch {
 					case i%10 == 3:
 						must(t, d.Sync(lsn))

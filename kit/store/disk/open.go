@@ -322,6 +322,21 @@ func (d *Disk) Append(batch ...Change) (LSN, error) {
 	return d.wal.append(batch)
 }
 
+// AppendSynced is Append followed by Sync of that batch, with one write and one sync for all who do it at the same time. After an
+// error of kit.Broken the batch may be in the log, as after a Sync that failed.
+func (d *Disk) AppendSynced(batch ...Change) (LSN, error) {
+	if d.closed.Load() {
+		return 0, errClosed()
+	}
+	if err := d.check(batch); err != nil {
+		return 0, err
+	}
+	if err := d.begin(); err != nil {
+		return 0, err
+	}
+	return d.wal.appendSynced(batch)
+}
+
 // check refuses a batch that could not be replayed.
 func (d *Disk) check(batch []Change) error {
 	if len(batch) == 0 {

@@ -8,14 +8,17 @@ import (
 )
 
 // wal is the open end of the log. Writers put their batches into a flight; whoever finds nobody writing
-// writes the flight for all. The same for syncs: one leader syncs for all who wait.
+// writes the flight for all. The same for syncs: one leader syncs for all who wait. Those who wait for a sync anyway do not write
+// by themselves: while one sync is under way the next flight gathers, and its leader writes it all at once.
 type wal struct {
 	fs FS
 	// done is called, in order and with mu held, with each batch that reached the operating system.
 	done func(LSN, []Change)
 
 	mu      sync.Mutex
-	moved   sync.Cond // whenever writing, syncing, synced, a flight or broken changes
+	moved   sync.Cond  // whenever writing, a flight or broken changes, or syncing ends
+	covered *sync.Cond // the end of the sync that is under way, for those whom it serves
+	gather  *sync.Cond // for those who need the next one: one of them is to lead it
 	file    File
 	name    string
 	size    int64 // of the undamaged file
@@ -27,6 +30,7 @@ type wal struct {
 	last    LSN  // the last batch that was given a number
 	written LSN  // the last batch that the operating system has
 	synced  LSN
+	upto    LSN   // what the sync that is under way will have synced
 	broken  error // why nothing can be written any more
 }
 
@@ -53,6 +57,7 @@ const maxFlight = 2 * MaxBatch
 func newWAL(fs FS, done func(LSN, []Change)) *wal {
 	w := &wal{fs: fs, done: done, next: &flight{}}
 	w.moved.L = &w.mu
+	w.covered, w.gather = sync.NewCond(&w.mu), sync.NewCond(&w.mu)
 	return w
 }
 
@@ -60,29 +65,56 @@ func newWAL(fs FS, done func(LSN, []Change)) *wal {
 func (w *wal) append(batch []Change) (LSN, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.broken != nil {
-		return 0, w.broken
+	f, lsn, err := w.board(batch)
+	if err != nil {
+		return 0, err
 	}
-	f := w.next
-	if len(f.buf) > maxFlight {
-		return 0, &kit.Error{Op: "append to", Kind: kit.Overloaded, What: w.name, Err: errors.New("too much waits to be written")}
-	}
-	start, lsn := len(f.buf), w.last+1
-	f.buf = appendRecord(f.buf, batchRecord, lsn, func(b []byte) []byte { return appendBatch(b, batch) })
-	if len(f.buf)-start > MaxBatch {
-		f.buf = f.buf[:start]
-		return 0, &kit.Error{Op: "append to", Kind: kit.Overloaded, What: w.name, Err: errors.New("the batch is too big")}
-	}
-	f.batches = append(f.batches, flying{lsn, batch})
-	w.last, f.last = lsn, lsn
 	for !f.done {
 		if w.writing || w.holding {
 			w.moved.Wait()
 		} else {
 			w.write()
+			w.nudge()
 		}
 	}
 	return lsn, f.err
+}
+
+// appendSynced writes a batch and returns when it is on the disc.
+func (w *wal) appendSynced(batch []Change) (LSN, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f, lsn, err := w.board(batch)
+	if err != nil {
+		return 0, err
+	}
+	for f.err == nil && w.synced < lsn {
+		if f.done && w.broken != nil {
+			return 0, w.broken
+		}
+		w.awaitSync(lsn)
+	}
+	return lsn, f.err
+}
+
+// board puts a batch into the next flight.
+func (w *wal) board(batch []Change) (*flight, LSN, error) {
+	if w.broken != nil {
+		return nil, 0, w.broken
+	}
+	f := w.next
+	if len(f.buf) > maxFlight {
+		return nil, 0, &kit.Error{Op: "append to", Kind: kit.Overloaded, What: w.name, Err: errors.New("too much waits to be written")}
+	}
+	start, lsn := len(f.buf), w.last+1
+	f.buf = appendRecord(f.buf, batchRecord, lsn, func(b []byte) []byte { return appendBatch(b, batch) })
+	if len(f.buf)-start > MaxBatch {
+		f.buf = f.buf[:start]
+		return nil, 0, &kit.Error{Op: "append to", Kind: kit.Overloaded, What: w.name, Err: errors.New("the batch is too big")}
+	}
+	f.batches = append(f.batches, flying{lsn, batch})
+	w.last, f.last = lsn, lsn
+	return f, lsn, nil
 }
 
 // write writes the next flight, and what nobody waits for behind it; then it is somebody else's turn. It is
@@ -121,6 +153,9 @@ func (w *wal) write() {
 func (w *wal) land(f *flight, err error) {
 	f.done, f.err = true, err
 	w.moved.Broadcast()
+	if err != nil {
+		w.gather.Broadcast()
+	}
 }
 
 // failed takes back a flight of which n bytes were written, and what waits behind it: their numbers are given again.
@@ -151,19 +186,42 @@ func (w *wal) sync(lsn LSN) error {
 			return w.broken
 		case lsn > w.last:
 			return &kit.Error{Op: "sync", Kind: kit.Invalid, What: w.name, Err: errors.New("no such batch yet")}
-		case w.syncing || w.holding || w.written < lsn && w.writing:
-			w.moved.Wait()
-		default:
-			w.lead()
 		}
+		w.awaitSync(lsn)
 	}
 	return nil
 }
 
-// lead syncs for all who wait. It is called, and returns, with mu held.
+// awaitSync does what brings a sync of lsn nearer: it waits for one, or leads one. It is called, and returns, with mu held.
+func (w *wal) awaitSync(lsn LSN) {
+	switch {
+	case w.syncing && lsn <= w.upto:
+		w.covered.Wait()
+	case w.syncing || w.writing || w.holding:
+		w.gather.Wait()
+	default:
+		w.lead()
+	}
+}
+
+// nudge wakes one of those who need a sync, to lead it, if it can begin.
+func (w *wal) nudge() {
+	if !w.syncing && !w.writing && !w.holding {
+		w.gather.Signal()
+	}
+}
+
+// lead writes what has gathered and syncs for all who wait. It is called, and returns, with mu held.
 func (w *wal) lead() {
-	w.syncing = true
-	upto := w.written
+	if len(w.next.batches) > 0 {
+		w.write()
+	}
+	if w.broken != nil || w.written == w.synced {
+		w.nudge()
+		return
+	}
+	w.syncing, w.upto = true, w.written
+	w.covered, w.gather = w.gather, w.covered // nobody waits for the end of the last one any more
 	w.mu.Unlock()
 	err := w.file.Sync("append")
 	w.mu.Lock()
@@ -171,14 +229,17 @@ func (w *wal) lead() {
 	if err != nil {
 		// What an interrupted sync has lost is not known, and asking again may answer "all well".
 		w.broken = &kit.Error{Op: "sync", Kind: kit.Broken, What: w.name, Err: err, Hint: "restart the node"}
-	} else if upto > w.synced {
-		w.synced = upto
-		w.next.buf = appendRecord(w.next.buf, markRecord, upto, nil)
-		if !w.writing && !w.holding {
+		w.gather.Broadcast()
+	} else if w.upto > w.synced {
+		w.synced = w.upto
+		w.next.buf = appendRecord(w.next.buf, markRecord, w.upto, nil)
+		if len(w.next.batches) == 0 && !w.writing && !w.holding { // else it goes with those
 			w.write()
 		}
 	}
+	w.covered.Broadcast()
 	w.moved.Broadcast()
+	w.nudge()
 }
 
 // hold waits until nobody writes or syncs, keeps both from beginning, and calls f without the lock. What f
@@ -195,6 +256,7 @@ func (w *wal) hold(f func() error) error {
 	w.mu.Lock()
 	w.holding = false
 	w.write()
+	w.gather.Broadcast()
 	return err
 }
 
