@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -40,12 +39,10 @@ type chunk struct {
 	ends []int  // where each ends in raw
 }
 
-// chunk reads one. Its memory is its own.
+// chunk reads one, up to the end of its frame.
 func (r *reader) chunk() chunk {
-	n := r.count()
-	c := chunk{rows: make([]term.Tuple, 0, min(n, 1<<12)), ends: make([]int, 0, min(n, 1<<12)), raw: bytes.Clone(r.b)}
-	r.b = c.raw
-	for range n {
+	c := chunk{rows: make([]term.Tuple, 0, 1<<11), ends: make([]int, 0, 1<<11), raw: r.b}
+	for len(r.b) > 0 {
 		row := r.tuple()
 		if r.err != nil {
 			break
@@ -249,6 +246,9 @@ func (s *Store) fill(l *loading, name string) error {
 			at := 0
 			for i, row := range c.rows {
 				if l.rows.disc == nil {
+					if i%touchRows == 0 {
+						l.rows.touch(c.rows[i:min(i+touchRows, len(c.rows))])
+					}
 					l.rows.put(row)
 				}
 				if l.disc != nil {
@@ -265,6 +265,9 @@ func (s *Store) fill(l *loading, name string) error {
 		}
 	}
 }
+
+// touchRows is how many rows are looked up together before they are put in their places.
+const touchRows = 64
 
 // maxReserve bounds the room that is made because another node says so.
 const maxReserve = 1 << 24

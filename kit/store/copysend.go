@@ -163,20 +163,19 @@ const chunkBytes = 256 << 10
 
 // sendRows sends a table to a node that makes a copy, no further ahead of it than chunksAhead.
 func (s *Store) sendRows(ctx context.Context, key flushKey, id uint64, t *tab, x *sending) {
-	send := func(what, n uint64, rows []byte) {
-		s.peers.Send(key.to, append(newFrame(fChunk).str(key.tab).num(id).num(what).num(n).b, rows...))
-	}
+	frame := func(what uint64) *writer { return newFrame(fChunk).str(key.tab).num(id).num(what) }
 	if t == nil || t.data == nil {
-		send(chunkGone, 0, nil)
+		s.peers.Send(key.to, frame(chunkGone).b)
 		return
 	}
-	send(chunkBegin, uint64(t.data.about()), nil)
-	w, n := &writer{}, uint64(0)
+	s.peers.Send(key.to, frame(chunkBegin).num(uint64(t.data.about())).b)
+	w := frame(chunkRows)
+	empty := len(w.b)
 	part := func() bool {
 		select {
 		case x.ahead <- struct{}{}:
-			send(chunkRows, n, w.b)
-			w.b, n = w.b[:0], 0
+			s.peers.Send(key.to, w.b)
+			w.b = append(make([]byte, 0, len(w.b)+len(w.b)/16), w.b[:empty]...)
 			return true
 		case <-x.stop:
 		case <-ctx.Done():
@@ -186,14 +185,13 @@ func (s *Store) sendRows(ctx context.Context, key flushKey, id uint64, t *tab, x
 	going := true
 	t.data.each(func(row term.Tuple) bool {
 		w.term(row)
-		n++
 		if len(w.b) >= chunkBytes {
 			going = part()
 		}
 		return going
 	})
-	if going && (n == 0 || part()) {
-		send(chunkEnd, 0, nil)
+	if going && (len(w.b) == empty || part()) {
+		s.peers.Send(key.to, frame(chunkEnd).b)
 	}
 }
 

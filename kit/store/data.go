@@ -120,6 +120,13 @@ func (t *data) reserve(n int) {
 	}
 }
 
+// touch has the places of rows at hand that are about to be put there.
+func (t *data) touch(rows []term.Tuple) {
+	if h, ok := t.rows.(*hashRows[setRow]); ok {
+		h.now.Load().touch(rows)
+	}
+}
+
 // replay does what the disc tells while the copy is being loaded and nobody else has it.
 func (t *data) replay(l disk.Loaded) error {
 	switch l.Op {

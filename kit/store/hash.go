@@ -103,6 +103,18 @@ func (s *hashState[E]) find(key term.Term, hash uint64, whole bool) *hashEntry {
 	}
 }
 
+// touch reads the places of keys. One after the other in a large table each waits for memory; these do not depend on each
+// other, so the processor fetches them together, and finds them when they are used.
+func (s *hashState[E]) touch(rows []term.Tuple) (used int) {
+	mask := uint64(len(s.entries) - 1)
+	for _, r := range rows {
+		if hash, _ := hashKey(r[1]); s.entries[hash&mask].ref.Load() != 0 {
+			used++
+		}
+	}
+	return used
+}
+
 // lookup gives what a key has; nil when it is not there. It may be called at any time.
 func (h *hashRows[E]) lookup(key term.Term) *E {
 	s := h.now.Load()
