@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"netsplit/kit"
@@ -262,11 +263,24 @@ func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes []string, retri
 	}
 }
 
-// askLocks asks every node once and gives the nodes that granted the lock just now.
+// askLocks asks every node once and gives the nodes that granted the lock just now. The first node by name is asked
+// before the others, so that those who compete meet there and not each with a part of the nodes.
 func (r *Runtime) askLocks(ctx context.Context, l lockRequest, nodes []string) (granted []string, busy, taken bool, err error) {
+	nodes = slices.Sorted(slices.Values(nodes))
+	for _, part := range [][]string{nodes[:min(1, len(nodes))], nodes[min(1, len(nodes)):]} {
+		more, b, t, e := r.askLocksOf(ctx, l, part)
+		granted, busy, taken, err = append(granted, more...), b, t, e
+		if busy || taken || err != nil {
+			break
+		}
+	}
+	return granted, busy, taken, err
+}
+
+func (r *Runtime) askLocksOf(ctx context.Context, l lockRequest, nodes []string) (granted []string, busy, taken bool, err error) {
 	answers, err := r.askAll(ctx, nodes, Signal{Op: OpLock, From: l.owner, Term: l.term()})
-	for node, a := range answers {
-		switch a {
+	for _, node := range slices.Sorted(maps.Keys(answers)) {
+		switch a := answers[node]; a {
 		case nil, term.Atom("held"): // lost, or ours already
 		case term.Atom("granted"):
 			granted = append(granted, node)

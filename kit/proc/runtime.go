@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -63,7 +64,7 @@ type Runtime struct {
 // New makes the runtime of a node.
 func New(cfg Config) (*Runtime, error) {
 	r := &Runtime{cfg: cfg, funcs: maps.Clone(builtins), resolvers: maps.Clone(resolvers), live: map[uint64]*Process{},
-		answers: map[uint64]chan term.Term{}, rng: rand.New(rand.NewPCG(cfg.Seed, uint64(len(cfg.Self)))), busy: map[uint64]string{}}
+		answers: map[uint64]chan term.Term{}, rng: rand.New(rand.NewPCG(cfg.Seed, nameSeed(cfg.Self))), busy: map[uint64]string{}}
 	r.output.fresh = make(chan struct{})
 	for name, f := range cfg.Funcs {
 		if _, taken := r.funcs[name]; taken || f == nil || name == "" || len(name) > term.MaxAtom {
@@ -81,6 +82,13 @@ func New(cfg Config) (*Runtime, error) {
 	r.core.PreventOverlap(cfg.PreventOverlap)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
+}
+
+// nameSeed makes the chances of nodes with the same seed differ.
+func nameSeed(name kit.NodeName) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return h.Sum64()
 }
 
 // Functions lists the functions that can be spawned and called, sorted.
