@@ -51,6 +51,7 @@ type Tx struct {
 // txState is what a transaction knows until it ends. The next one gets the memory, but never the Tx, which its maker may
 // still have.
 type txState struct {
+	owner   lock.Owner // in this node's lock table
 	held    heldLocks
 	touched []kit.NodeName // nodes that know of this transaction
 	ws      writeSet
@@ -76,7 +77,9 @@ func (st *txState) emptyWrites() { st.ws = writeSet{keys: st.room.keys[:0], free
 // free gives the memory to the next transaction.
 func (st *txState) free() {
 	st.held, st.touched, st.ws = heldLocks{}, nil, writeSet{}
-	txStates.Put(st)
+	if st.owner.Idle() { // it is, unless the store was stopped under it
+		txStates.Put(st)
+	}
 }
 
 // txWait ends what waits for an activity.

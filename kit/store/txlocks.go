@@ -16,7 +16,7 @@ func (tx *Tx) dropLocks(but kit.NodeName) {
 		switch {
 		case n == but:
 		case n == tx.s.self:
-			tx.s.release(tx.id)
+			tx.releaseHere()
 		default:
 			tx.s.releaseThere(n, tx.id)
 		}
@@ -69,7 +69,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		item := lock.Item{Table: tab, Key: key}
 		var call *lockCall
 		if t.read == s.self {
-			call = s.lockHere(tx.id, item, lock.Read, nil)
+			call = tx.lockHere(item, lock.Read, nil)
 		} else {
 			call = tx.lockThere(t.read, item, lock.Read, want, make(chan lockReply, 2))
 		}
@@ -132,7 +132,7 @@ func (tx *Tx) lockToWrite(tab string, key term.Term) error {
 		return nil
 	}
 	tx.touch(tx.s.self)
-	rep, err := tx.await(tx.s.lockHere(tx.id, lock.Item{Table: tab, Key: key}, lock.Write, nil))
+	rep, err := tx.await(tx.lockHere(lock.Item{Table: tab, Key: key}, lock.Write, nil))
 	switch {
 	case err != nil:
 		return err
@@ -156,7 +156,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 	s := tx.s
 	if len(ns) == 1 && ns[0] == s.self {
 		tx.touch(s.self)
-		if call := s.lockHere(tx.id, item, kind, nil); call != nil {
+		if call := tx.lockHere(item, kind, nil); call != nil {
 			if rep, err := tx.await(call); err != nil || rep.answer != lockGranted && rep.answer != lockRerun {
 				return false, err
 			}
@@ -169,7 +169,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 		for _, n := range ns {
 			tx.touch(n)
 			if n == s.self {
-				calls = append(calls, s.lockHere(tx.id, item, kind, ch))
+				calls = append(calls, tx.lockHere(item, kind, ch))
 				continue
 			}
 			if ch == nil {
