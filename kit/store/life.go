@@ -345,9 +345,7 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	s.lockPeerDown(n, s.inDoubt())
 	s.calls.peerDown(n)
 	for _, tx := range s.open.list() {
-		tx.lost.mu.Lock()
-		tx.lost.ns = append(tx.lost.ns, n)
-		tx.lost.mu.Unlock()
+		tx.lose(n)
 	}
 	s.loadPeerDown(n)
 	s.cp.unstageFrom(n)

@@ -51,7 +51,7 @@ const maxAttempts = 100
 func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, error) {
 	s := tx.s
 	for range maxAttempts {
-		t := s.table(tab)
+		t := tx.table(tab)
 		if t == nil || t.read == "" {
 			break
 		}
@@ -98,7 +98,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 // lockWrite takes a write lock at every active copy and gives the nodes. Kind is Read for a load lock.
 func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeName, error) {
 	for range maxAttempts {
-		t := tx.s.table(tab)
+		t := tx.table(tab)
 		if t == nil || len(t.writers()) == 0 {
 			break
 		}
@@ -121,7 +121,7 @@ func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeNa
 // a function, only the lock here is waited for; those at the other copies are asked for together with the commit, in
 // one round trip. It is strict two-phase locking all the same: who commits holds them all.
 func (tx *Tx) lockToWrite(tab string, key term.Term) error {
-	t := tx.s.table(tab)
+	t := tx.table(tab)
 	if !tx.gathers || key == nil || t == nil || t.read != tx.s.self || len(t.writers()) < 2 || t.Majority && !t.majority(t.writers()) {
 		_, err := tx.lockWrite(tab, key, lock.Write)
 		return err
@@ -196,7 +196,7 @@ func (tx *Tx) keep(item lock.Item, kind lock.Kind, ns []kit.NodeName) bool {
 	if item.Table == globalTable {
 		return true
 	}
-	t := tx.s.table(item.Table)
+	t := tx.table(item.Table)
 	return t != nil && containsAll(ns, t.writers())
 }
 
