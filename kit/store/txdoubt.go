@@ -436,6 +436,20 @@ func (s *Store) dropDoubts(table string) {
 	}
 }
 
+// promised reports whether this node has said yes to a transaction and does not know its end: then only the decision
+// releases its locks. A coordinator that saw the link break lets go of what it takes for forgotten, and may be heard
+// again before the outcome is known here.
+func (s *Store) promised(tx lock.Tx) bool {
+	s.part.mu.Lock()
+	defer s.part.mu.Unlock()
+	for _, vt := range s.part.voted {
+		if vt.tx == tx {
+			return true
+		}
+	}
+	return false
+}
+
 // inDoubt gives the transactions that this node has voted for without knowing their end.
 func (s *Store) inDoubt() map[lock.Tx]bool {
 	s.part.mu.Lock()
