@@ -163,7 +163,7 @@ func (s *Store) readDoubts() {
 	}
 }
 
-// prepareOf reads what the log has of a prepared transaction: what came, and whether it left out copies.
+// prepareOf reads what the log has of a prepared transaction: what came, and whose copies it left out.
 func prepareOf(v term.Term) (*prepared, bool) {
 	t, ok := v.(term.Tuple)
 	if !ok || len(t) != 2 {
@@ -175,7 +175,8 @@ func prepareOf(v term.Term) (*prepared, bool) {
 	}
 	pr, ok := readPrepare([]byte(body))
 	if ok {
-		pr.partial = term.Equal(t[1], term.Bool(true))
+		left, _ := t[1].(term.List)
+		pr.left = nodesOf(left)
 	}
 	return pr, ok
 }
