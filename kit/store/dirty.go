@@ -243,6 +243,8 @@ func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result t
 // applyLogged does an operation here, on the disc first when the table has a copy there.
 func (s *Store) applyLogged(t *tab, o *op, by string) (result term.Term, err error) {
 	if t.own == Disc || t.own == DiscOnly {
+		t.data.logging.Lock() // several nodes' operations come at once, and the log must end with what the copy does
+		defer t.data.logging.Unlock()
 		logged := *o
 		if o.kind == opCounter {
 			logged = op{kind: opWrite, tab: o.tab, row: counted(o, t.data.get(o.key))}

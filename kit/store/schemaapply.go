@@ -157,6 +157,10 @@ func (s *Store) dropHere(name string) {
 	if t.own != Unknown {
 		cs = append(cs, disk.Change{Op: disk.Drop, Table: name})
 	}
+	if _, known := s.known[name]; known {
+		delete(s.known, name)
+		cs = append(cs, disk.Change{Op: disk.DelMeta, Key: metaKnown(name)})
+	}
 	if s.masters[name] != nil {
 		delete(s.masters, name)
 		cs = append(cs, disk.Change{Op: disk.DelMeta, Key: metaMaster(name)})

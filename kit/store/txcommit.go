@@ -56,7 +56,9 @@ type voted struct {
 	schema  []schemaOp
 	logged  bool // that it is prepared is in the log
 	durable bool
-	found   bool // in the log, after a crash or stop
+	found   bool           // in the log, after a crash or stop
+	told    bool           // by the coordinator how it ended
+	left    []kit.NodeName // see leftOut
 }
 
 func (p *participants) init() {

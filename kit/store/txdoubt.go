@@ -163,7 +163,7 @@ func (s *Store) readDoubts() {
 	}
 }
 
-// prepareOf reads what the log has of a prepared transaction: what came, and whether it left out copies.
+// prepareOf reads what the log has of a prepared transaction: what came, and whose copies it left out.
 func prepareOf(v term.Term) (*prepared, bool) {
 	t, ok := v.(term.Tuple)
 	if !ok || len(t) != 2 {
@@ -175,7 +175,8 @@ func prepareOf(v term.Term) (*prepared, bool) {
 	}
 	pr, ok := readPrepare([]byte(body))
 	if ok {
-		pr.partial = term.Equal(t[1], term.Bool(true))
+		left, _ := t[1].(term.List)
+		pr.left = nodesOf(left)
 	}
 	return pr, ok
 }
@@ -434,6 +435,20 @@ func (s *Store) dropDoubts(table string) {
 			vt.ops = slices.DeleteFunc(slices.Clone(vt.ops), func(o op) bool { return o.tab == table })
 		}
 	}
+}
+
+// promised reports whether this node has said yes to a transaction and does not know its end: then only the decision
+// releases its locks. A coordinator that saw the link break lets go of what it takes for forgotten, and may be heard
+// again before the outcome is known here.
+func (s *Store) promised(tx lock.Tx) bool {
+	s.part.mu.Lock()
+	defer s.part.mu.Unlock()
+	for _, vt := range s.part.voted {
+		if vt.tx == tx {
+			return true
+		}
+	}
+	return false
 }
 
 // inDoubt gives the transactions that this node has voted for without knowing their end.
