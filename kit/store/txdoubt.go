@@ -202,18 +202,12 @@ func (s *Store) lockDoubts() {
 }
 
 // settle asks all who can know about the transactions in doubt and returns when they have answered, or have gone. It is
-// called before tables are loaded.
+// called before tables are loaded. What was found in the log stays in doubt, with its locks, while its coordinator is down: that
+// has the decision in its own log, and may have gone on without this node (max_wait_for_decision, which is infinity in Mnesia, too).
 func (s *Store) settle(ctx context.Context) {
-	up := s.peers.Up()
-	if !s.askDoubts(up...) {
+	if !s.askDoubts(s.peers.Up()...) {
 		return
 	}
-	s.doubts(func(vt *voted) commit.Act {
-		if c := vt.p.Coordinator(); vt.found && !vt.p.Alone() && !slices.Contains(up, c) {
-			return vt.p.Down(c, up)
-		}
-		return commit.Act{}
-	})
 	_ = s.wait(ctx, func() bool { // when ctx ends, nothing is loaded either
 		s.part.mu.Lock()
 		defer s.part.mu.Unlock()
