@@ -275,14 +275,14 @@ func (s *Store) PeerUp(n kit.NodeName) {
 	s.mu.Lock()
 	s.links[n] = &link{}
 	s.publish()
-	runs, flags := s.phase == running, uint64(statusFresh)
+	asks, flags := s.phase == running || s.phase == starting, uint64(statusFresh)
 	if s.phase == starting { // it waits for everybody's answer, and n may not have heard the question
 		flags |= statusAsk
 	}
 	s.mu.Unlock()
 	s.tellStatus(flags, n)
 	s.compare(n)
-	if runs {
+	if asks {
 		s.askDoubts(n)
 	}
 }

@@ -199,6 +199,7 @@ func (s *Store) redefine(d *Def) {
 	})
 	if d.Name == "schema" {
 		s.redefineSchema(was, now)
+		s.forsake(slices.DeleteFunc(old.holders(), func(n kit.NodeName) bool { return slices.Contains(d.holders(), n) }))
 		return
 	}
 	s.reindex(old, d)

@@ -37,7 +37,7 @@ import (
 //	masters N [T] N...                  set master nodes
 //	wait N T                            until the table can be read, at most a minute
 //	info N T ITEM, running N, events N, locks N
-//	copy N T TO TYPE                    add_table_copy
+//	copy N T TO TYPE                    add_table_copy; uncopy N T FROM
 //	clear N T                           clear_table
 //	splits N; split N T PEER            what the split journal is kept for, and what it knows of a table
 //	diff N T OTHER                      the rows in which two copies differ
@@ -146,6 +146,8 @@ func (sc *script) run(cmd string) string {
 		return result(sc.store().CreateTable(ctx, sc.table()))
 	case "copy":
 		return result(sc.store().AddTableCopy(ctx, sc.arg(1), sc.node(2), Storage(sc.arg(3))))
+	case "uncopy":
+		return result(sc.store().DelTableCopy(ctx, sc.arg(1), sc.node(2)))
 	case "masters":
 		if tab := sc.arg(1); sc.m.nodes[kit.NodeName(tab)] == nil {
 			return result(sc.store().SetMasterNodes(tab, sc.nodes(2)))

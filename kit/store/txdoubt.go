@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"netsplit/kit"
@@ -202,18 +203,13 @@ func (s *Store) lockDoubts() {
 }
 
 // settle asks all who can know about the transactions in doubt and returns when they have answered, or have gone. It is
-// called before tables are loaded.
+// called before tables are loaded. What was found in the log stays in doubt, with its locks, while its coordinator is down: that
+// has the decision in its own log, and may have gone on without this node (max_wait_for_decision, which is infinity in Mnesia, too).
+// One that will never come back is taken out of the schema: see forsake.
 func (s *Store) settle(ctx context.Context) {
-	up := s.peers.Up()
-	if !s.askDoubts(up...) {
+	if !s.askDoubts(s.peers.Up()...) {
 		return
 	}
-	s.doubts(func(vt *voted) commit.Act {
-		if c := vt.p.Coordinator(); vt.found && !vt.p.Alone() && !slices.Contains(up, c) {
-			return vt.p.Down(c, up)
-		}
-		return commit.Act{}
-	})
 	_ = s.wait(ctx, func() bool { // when ctx ends, nothing is loaded either
 		s.part.mu.Lock()
 		defer s.part.mu.Unlock()
@@ -233,6 +229,30 @@ func (s *Store) askDoubts(up ...kit.NodeName) bool {
 			return vt.p.Up(up...)
 		}
 		return commit.Act{}
+	})
+}
+
+// forsake ends the waiting for nodes that were taken out of the schema, as is done with a machine that will not come back: what
+// they had prepared ends as the votes say, and tables that waited for them are loaded. Callers hold mu.
+func (s *Store) forsake(gone []kit.NodeName) {
+	if len(gone) == 0 || s.phase != running {
+		return
+	}
+	s.go_(func(context.Context) {
+		up := s.peers.Up()
+		s.doubts(func(vt *voted) commit.Act {
+			if slices.Contains(gone, vt.p.Coordinator()) {
+				return vt.p.Down(vt.p.Coordinator(), up)
+			}
+			return commit.Act{}
+		})
+		s.noteDoubts()
+		s.mu.Lock()
+		nodes := slices.Sorted(maps.Keys(s.nodes))
+		s.mu.Unlock()
+		for _, n := range nodes {
+			s.adoptOrphans(n)
+		}
 	})
 }
 

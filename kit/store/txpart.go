@@ -130,7 +130,8 @@ func (s *Store) vote(pr *prepared) {
 	var lsn disk.LSN
 	if why == nil && logged {
 		var err error
-		if lsn, err = s.disk.Append(disk.Change{Op: disk.SetMeta, Key: metaTx("prepared", pr.id), Value: term.T(term.Bin(pr.body), nodeList(pr.left))}); err != nil {
+		notes := append(s.noteMissed(pr), disk.Change{Op: disk.SetMeta, Key: metaTx("prepared", pr.id), Value: term.T(term.Bin(pr.body), nodeList(pr.left))})
+		if lsn, err = s.disk.Append(notes...); err != nil {
 			s.breakDown("cannot write the log: " + err.Error()) // the others go on without this node
 			return
 		}
@@ -359,7 +360,7 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 	for _, n := range act.Ask {
 		s.peers.Send(n, newFrame(fOutcome).commit(id).flag(vt.logged).b)
 	}
-	if !act.Ended {
+	if !act.Ended || vt.found && s.afterLoad(id, vt, act) {
 		return
 	}
 	if vt.logged && s.view.Load() == nil {
@@ -370,7 +371,6 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 		done = []disk.Change{{Op: disk.DelMeta, Key: metaTx("prepared", id)}}
 	}
 	if act.State == commit.Committed {
-		done = append(done, s.noteMissed(vt)...)
 		s.cp.gate.RLock()
 		s.applySchema(vt.schema)
 		err := s.finishLocal(vt.ops, "transaction", vt.durable && !vt.logged, done...)
@@ -395,38 +395,51 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 	}
 }
 
-// noteMissed gives what goes into the log with a commit that leaves out copies which this node sees: that they are old. When
-// those nodes go down that is known of them anyway, but this one may crash before it sees that.
-func (s *Store) noteMissed(vt *voted) []disk.Change {
-	if len(vt.left) == 0 || !s.onDisc() {
+// afterLoad leaves it to a task to conclude a transaction that changes a table which is being loaded from the disc now: the load may
+// have passed the record already. It reports whether it did.
+func (s *Store) afterLoad(id commitID, vt *voted, act commit.Act) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	loading := func() bool {
+		return slices.ContainsFunc(vt.ops, func(o op) bool { return s.intents[o.tab] })
+	}
+	if s.view.Load() == nil || !loading() {
+		return false
+	}
+	s.go_(func(ctx context.Context) {
+		if s.wait(ctx, func() bool { return !loading() }) == nil {
+			s.conclude(id, vt, commit.Act{Ended: true, State: act.State})
+		}
+	})
+	return true
+}
+
+// noteMissed gives what goes into the log with a yes to a transaction that leaves out copies which this node sees: that they are
+// old. When those nodes go down that is known of them anyway, but this one may crash before it sees that.
+func (s *Store) noteMissed(pr *prepared) []disk.Change {
+	if len(pr.left) == 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var notes []disk.Change
-	for i := range vt.ops {
-		name := vt.ops[i].tab
-		t := s.tabs[name]
-		if t == nil || t.LocalContent || t.own != Disc && t.own != DiscOnly {
-			continue
-		}
-		if !vt.found {
-			s.missed[name] = sorted(s.missed[name], vt.left)
-		}
-		if st := s.known[name]; !slices.Contains(st.late, s.self) {
-			left := slices.DeleteFunc(slices.Clone(vt.left), func(n kit.NodeName) bool { return t.storage(n) != Disc && t.storage(n) != DiscOnly })
-			notes = append(notes, s.keep(name, sorted(st.late, left))...)
+	for i := range pr.ops {
+		name := pr.ops[i].tab
+		if t := s.tabs[name]; t != nil && t.data != nil {
+			s.missed[name] = sorted(s.missed[name], slices.DeleteFunc(slices.Clone(pr.left), func(n kit.NodeName) bool { return !slices.Contains(t.active, n) }))
+			notes = append(notes, s.noteBehind(name)...)
 		}
 	}
 	return notes
 }
 
 // passOn gives a transaction that was committed without its coordinator to the copies that it left out, so that they do not
-// come to differ from those that this node reaches.
+// come to differ from those that this node reaches. Nobody can have
+// written these records since, for they are locked here.
 func (s *Store) passOn(vt *voted) {
 	v := s.view.Load()
 	for i := range vt.ops {
-		if v == nil || v.tables[vt.ops[i].tab] == nil {
+		if v == nil || v.tables[vt.ops[i].tab] == nil || !slices.Contains(v.tables[vt.ops[i].tab].active, s.self) {
 			continue
 		}
 		for _, n := range v.tables[vt.ops[i].tab].targets() {

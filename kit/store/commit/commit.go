@@ -8,7 +8,9 @@
 // it; one that has said no, or promises not to say yes any more, means aborted; and when all have said yes the
 // transaction is committed, for the coordinator may have told its caller so. While a participant's vote cannot
 // be known, or when part of the transaction is on the coordinator's disc alone, it is in doubt and keeps its locks;
-// Mnesia presumes abort there for most transactions, and can lose one whose caller was told that it is committed.
+// Mnesia presumes abort there for most transactions, and can lose one whose caller was told that it is committed. So
+// is what a participant finds in its log after a crash of its own, until it hears of somebody who knows: while it was
+// down, or going down, the coordinator may have gone on without it.
 package commit
 
 import (
