@@ -156,7 +156,7 @@ func TestEveryOperationKeepsItsSums(t *testing.T) {
 	}
 }
 
-func alone(t *testing.T) *store.Store {
+func alone(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := store.Open(store.Config{Peers: store.Alone("a")})
 	if err != nil {

@@ -133,20 +133,26 @@ func (w way) do(ctx context.Context, s *store.Store, f func(hand) error) error {
 	return s.Activity(ctx, w.kind, func(tx *store.Tx) error { return f(hand{ctx, s, tx, w}) })
 }
 
-// row writes the pairs in the row's own context, brings the log into the tables, and then measures.
-func (m *meter) row(ctx context.Context, s *store.Store, op string) (Sample, error) {
+// begin writes the pairs in the row's own context and brings the log into the tables. It gives what the row repeats.
+func (m *meter) begin(ctx context.Context, s *store.Store, op string) (w way, what func(hand, int) error, err error) {
 	at := strings.LastIndexByte(op, ' ')
 	w, ok := ways[op[:max(at, 0)]]
-	what := map[string]func(hand, int) error{"update": hand.part, "write": hand.marry, "read": hand.visit}[op[at+1:]]
+	what = map[string]func(hand, int) error{"update": hand.part, "write": hand.marry, "read": hand.visit}[op[at+1:]]
 	if !ok || what == nil {
-		return Sample{}, invalid("there is no row %q", op)
+		return w, nil, invalid("there is no row %q", op)
 	}
 	for x := meterTimes; x > 0; x-- {
 		if err := w.do(ctx, s, func(h hand) error { return h.marry(x) }); err != nil {
-			return Sample{}, err
+			return w, nil, err
 		}
 	}
-	if err := s.DumpLog(); err != nil {
+	return w, what, s.DumpLog()
+}
+
+// row measures a row.
+func (m *meter) row(ctx context.Context, s *store.Store, op string) (Sample, error) {
+	w, what, err := m.begin(ctx, s, op)
+	if err != nil {
 		return Sample{}, err
 	}
 	var times histogram

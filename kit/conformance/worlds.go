@@ -23,40 +23,24 @@ var _ World = (*cluster.Cluster)(nil)
 func Real(home string, program []string) Maker {
 	return func(ctx context.Context, t Trace, _ uint64) (World, error) {
 		return cluster.Up(ctx, cluster.Spec{Lab: "trace-" + t.ID, Nodes: t.Nodes, Program: program, Home: home, Temporary: true,
-			Manual: !t.connected(), Who: "conformance"})
+			Manual: t.manual(), PreventOverlap: t.Kernel["prevent_overlapping_partitions"], Who: "conformance"})
 	}
 }
 
 // Simulated makes worlds of the simulator that run the node program of pkg, a package in the module at dir. crash says
 // what a kill does to what a disc has not synced. The program is built once, when the first world is made.
 func Simulated(dir, pkg string, crash sim.CrashKind) Maker {
-	type machine struct {
-		engine  *sim.Engine
-		program *sim.Program
-	}
-	get := sync.OnceValues(func() (machine, error) {
-		ctx := context.Background() // one build serves all worlds
-		p, err := sim.Build(ctx, dir, pkg)
-		if err != nil {
-			return machine{}, err
-		}
-		cache, err := sim.CacheDir()
-		if err != nil {
-			return machine{}, err
-		}
-		e, err := sim.NewEngine(ctx, sim.Compiled, cache)
-		return machine{e, p}, err
-	})
+	get := sim.Prepare(dir, pkg)
 	return func(ctx context.Context, t Trace, seed uint64) (World, error) {
 		m, err := get()
 		if err != nil {
 			return nil, err
 		}
-		setup, err := json.Marshal(node.Config{Manual: !t.connected()})
+		setup, err := json.Marshal(node.Config{Manual: t.manual(), PreventOverlap: t.Kernel["prevent_overlapping_partitions"]})
 		if err != nil {
 			return nil, err
 		}
-		w, err := sim.New(ctx, sim.Config{Engine: m.engine, Program: m.program, Nodes: t.Nodes, Seed: seed, Setup: setup,
+		w, err := sim.New(ctx, sim.Config{Engine: m.Engine, Program: m.Program, Nodes: t.Nodes, Seed: seed, Setup: setup,
 			Disk: sim.DiskFault{Crash: crash}})
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 // Package history is the record of one run: what clients asked, what they were told, which faults were ordered,
-// and what the student answered, each with the time of the run's clock. It records and never judges, and it
-// imports no runtime, so a recorded run can be judged again on another day by another version.
+// and what the student answered, each with the time of the run's clock. It imports no runtime, so a recorded run can be
+// judged again on another day by another version. What a run is worth is not said here; the one thing that is found here is
+// whether its transactions can have happened one after the other: Anomalies.
 package history
 
 import (

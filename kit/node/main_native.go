@@ -81,6 +81,7 @@ func process(app App, path string, report func(Ready)) error {
 	if err != nil {
 		return err
 	}
+	spaceCollections()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	return Run(ctx, cfg, app, func(n *Node) { report(Ready{Addr: n.Addr()}) })

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"netsplit/kit"
@@ -157,4 +158,28 @@ type writer struct{ t *tail }
 func (w writer) Write(b []byte) (int, error) {
 	w.t.write(b)
 	return len(b), nil
+}
+
+// Machine is a node program and the engine that runs it.
+type Machine struct {
+	Engine  *Engine
+	Program *Program
+}
+
+// Prepare gives a function that builds the program of pkg, a package in the module at dir, when it is first called, with an
+// engine that keeps compiled code where CacheDir says. All calls give the same Machine, which serves any number of worlds.
+func Prepare(dir, pkg string) func() (Machine, error) {
+	return sync.OnceValues(func() (Machine, error) {
+		ctx := context.Background() // whoever asks first must not end it for the others
+		p, err := Build(ctx, dir, pkg)
+		if err != nil {
+			return Machine{}, err
+		}
+		cache, err := CacheDir()
+		if err != nil {
+			return Machine{}, err
+		}
+		e, err := NewEngine(ctx, Compiled, cache)
+		return Machine{e, p}, err
+	})
 }

@@ -262,7 +262,7 @@ func TestRounds(t *testing.T) {
 					t.Errorf("%v: %v", p, err)
 				}
 				if len(r.Problems) > 0 {
-					t.Errorf("%v\n%s", p, problems(r))
+					t.Errorf("%v\n%s\n%s", p, problems(r), tellRun(r))
 				}
 				mu.Lock()
 				reports = append(reports, r)

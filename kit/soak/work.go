@@ -19,7 +19,7 @@ type client struct {
 	name    string
 	node    kit.NodeName
 	rand    *rand.Rand
-	durable bool // whatever it commits is brought to the discs before it counts
+	durable bool // it waits until what it commits is on the discs
 	number  int
 	made    int // values that it has made
 	done    int // transactions
@@ -88,11 +88,7 @@ func (c *client) appendLists(ctx context.Context) door.Outcome {
 		writes[i] = c.rand.IntN(3) > 0
 	}
 	tx := term.Atom(fmt.Sprintf("%s_%d", c.name, c.done))
-	kind := term.Atom("transaction")
-	if c.durable {
-		kind = "sync_transaction"
-	}
-	out, id := c.ask(ctx, "tx_begin", tx, kind)
+	out, id := c.ask(ctx, "tx_begin", tx, term.Atom("transaction"), term.Atom("infinity"), term.Bool(c.durable))
 	if out.Status != door.OK {
 		return out
 	}
@@ -107,7 +103,7 @@ func (c *client) appendLists(ctx context.Context) door.Outcome {
 		c.ask(ctx, "tx_kill", tx)
 	}
 	if out.Status == door.OK && c.durable {
-		c.r.makeDurable(ctx, c, id)
+		c.r.isDurable(id)
 	}
 	return out
 }
@@ -183,10 +179,7 @@ func (c *client) writeList(ctx context.Context, tx term.Atom, p place, held term
 
 // once runs operations as one request.
 func (c *client) once(ctx context.Context, ops term.List) (door.Outcome, int) {
-	if c.durable {
-		return c.ask(ctx, "activity", term.Atom("sync_transaction"), ops)
-	}
-	return c.ask(ctx, "transaction", ops)
+	return c.ask(ctx, "transaction", ops, term.Atom("infinity"), term.Bool(c.durable))
 }
 
 // overwrite reads one to three registers under write locks and writes them.
@@ -198,7 +191,7 @@ func (c *client) overwrite(ctx context.Context) door.Outcome {
 	}
 	out, id := c.once(ctx, ops)
 	if out.Status == door.OK && c.durable {
-		c.r.makeDurable(ctx, c, id)
+		c.r.isDurable(id)
 	}
 	return out
 }
@@ -221,7 +214,7 @@ func (c *client) transfer(ctx context.Context) door.Outcome {
 	out, id := c.once(ctx, term.L(term.L(term.Atom("incr"), term.Atom("bank"), term.Int(from), -sum),
 		term.L(term.Atom("incr"), term.Atom("bank"), term.Int(to), sum)))
 	if out.Status == door.OK && c.durable {
-		c.r.makeDurable(ctx, c, id)
+		c.r.isDurable(id)
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package soak
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"netsplit/kit"
@@ -39,29 +38,13 @@ func (w processes) Call(ctx context.Context, client string, n kit.NodeName, req 
 // Simulated makes worlds of the simulator that run the node program of pkg, a package in the module at dir. The program
 // is built once, when the first world is made.
 func Simulated(dir, pkg string) Maker {
-	type machine struct {
-		engine  *sim.Engine
-		program *sim.Program
-	}
-	get := sync.OnceValues(func() (machine, error) {
-		ctx := context.Background() // one build serves all worlds
-		p, err := sim.Build(ctx, dir, pkg)
-		if err != nil {
-			return machine{}, err
-		}
-		cache, err := sim.CacheDir()
-		if err != nil {
-			return machine{}, err
-		}
-		e, err := sim.NewEngine(ctx, sim.Compiled, cache)
-		return machine{e, p}, err
-	})
+	get := sim.Prepare(dir, pkg)
 	return func(ctx context.Context, p Plan) (World, error) {
 		m, err := get()
 		if err != nil {
 			return nil, err
 		}
-		w, err := sim.New(ctx, sim.Config{Engine: m.engine, Program: m.program, Nodes: p.Nodes, Seed: p.Seed, CallTimeout: startTime,
+		w, err := sim.New(ctx, sim.Config{Engine: m.Engine, Program: m.Program, Nodes: p.Nodes, Seed: p.Seed, CallTimeout: startTime,
 			MaxTime: 10 * time.Minute, MaxEvents: -1})
 		if err != nil {
 			return nil, err

@@ -209,7 +209,7 @@ func (s *Store) Receive(from kit.NodeName, frame []byte) {
 	case fLocked:
 		s.onLocked(from, r)
 	case fRelease:
-		if tx := r.tx(); r.err == nil && tx.Node == from {
+		if tx := r.tx(); r.err == nil && tx.Node == from && !s.promised(tx) {
 			s.release(tx)
 		}
 	case fPrepare:

@@ -13,6 +13,7 @@ import (
 type data struct {
 	mu      sync.RWMutex
 	order   sync.Mutex // held while an operation is done here and sent to the other copies
+	logging sync.Mutex // held while a dirty operation goes to the log and then to a copy on the disc
 	typ     string
 	rows    rows      // always the same one
 	free    bool      // a key can be read without the lock

@@ -63,27 +63,30 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
+// onDisc starts a store of one node with a disc in a folder, and gives what ends the benchmark at an error.
+func onDisc(b *testing.B) (*Store, *disk.Disk, func(error)) {
+	b.Helper()
+	do := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	d, err := disk.Open(disk.Dir(b.TempDir()))
+	do(err)
+	s, err := Open(Config{Peers: Alone("a"), Disk: d})
+	do(err)
+	do(s.CreateSchema(b.Context(), nil))
+	do(s.Start(b.Context(), StartOptions{}))
+	return s, d, do
+}
+
 // BenchmarkStart1M loads a table of a million rows with values of 100 bytes from the disc.
 func BenchmarkStart1M(b *testing.B) {
 	for _, from := range []string{"image", "log"} {
 		b.Run(from, func(b *testing.B) {
 			ctx := context.Background()
-			d, err := disk.Open(disk.Dir(b.TempDir()))
-			if err != nil {
-				b.Fatal(err)
-			}
-			s, err := Open(Config{Peers: Alone("a"), Disk: d})
-			if err != nil {
-				b.Fatal(err)
-			}
-			do := func(err error) {
-				b.Helper()
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-			do(s.CreateSchema(ctx, nil))
-			do(s.Start(ctx, StartOptions{}))
+			s, d, do := onDisc(b)
 			do(s.CreateTable(ctx, Table{Name: "t", Disc: []kit.NodeName{"a"}}))
 			before := heap()
 			for i := range 1_000_000 {
@@ -148,22 +151,7 @@ func BenchmarkCopy1M(b *testing.B) {
 func BenchmarkDiscOnly(b *testing.B) {
 	const n = 100_000
 	ctx := context.Background()
-	d, err := disk.Open(disk.Dir(b.TempDir()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := Open(Config{Peers: Alone("a"), Disk: d})
-	if err != nil {
-		b.Fatal(err)
-	}
-	do := func(err error) {
-		b.Helper()
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	do(s.CreateSchema(ctx, nil))
-	do(s.Start(ctx, StartOptions{}))
+	s, d, do := onDisc(b)
 	do(s.CreateTable(ctx, Table{Name: "t", DiscOnly: []kit.NodeName{"a"}}))
 	before := heap()
 	for i := range n {

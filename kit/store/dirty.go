@@ -217,32 +217,42 @@ func (s *Store) dirtySend(t *tab, o *op, to []kit.NodeName, sync bool) (result t
 			return nil, nil, err
 		}
 	}
+	var told *writer // what those get who need not answer
 	for _, n := range to {
-		if n == s.self {
-			continue
-		}
-		var id uint64
-		before := s.tie(n)
-		if sync || n == t.read {
-			var p *pendingCall
-			id, p = s.calls.add(n)
+		switch {
+		case n == s.self:
+		case sync || n == t.read:
+			before := s.tie(n)
+			id, p := s.calls.add(n)
 			waits = append(waits, dirtyWait{id, p})
-		}
-		w := newFrame(fDirty).num(id).ops([]op{sent})
-		if sent.kind == opCounter {
-			w.term(sent.row)
-		}
-		s.peers.Send(n, w.b)
-		if id != 0 && (before.since == 0 || s.tie(n) != before) {
-			s.calls.done(n, id, callReply{down: true})
+			s.peers.Send(n, dirtyFrame(id, &sent).b)
+			if before.since == 0 || s.tie(n) != before {
+				s.calls.done(n, id, callReply{down: true})
+			}
+		default:
+			if told == nil {
+				told = dirtyFrame(0, &sent)
+			}
+			s.peers.Send(n, told.b)
 		}
 	}
 	return result, waits, nil
 }
 
+// dirtyFrame tells another copy of an operation; with an id it answers.
+func dirtyFrame(id uint64, o *op) *writer {
+	w := newFrame(fDirty).num(id).ops([]op{*o})
+	if o.kind == opCounter {
+		w.term(o.row)
+	}
+	return w
+}
+
 // applyLogged does an operation here, on the disc first when the table has a copy there.
 func (s *Store) applyLogged(t *tab, o *op, by string) (result term.Term, err error) {
 	if t.own == Disc || t.own == DiscOnly {
+		t.data.logging.Lock() // several nodes' operations come at once, and the log must end with what the copy does
+		defer t.data.logging.Unlock()
 		logged := *o
 		if o.kind == opCounter {
 			logged = op{kind: opWrite, tab: o.tab, row: counted(o, t.data.get(o.key))}

@@ -122,6 +122,7 @@ func (s *Store) begin(defs map[string]*Def, opts StartOptions) {
 	s.tabs = map[string]*tab{}
 	s.nodes, s.since = map[kit.NodeName]bool{}, map[kit.NodeName]uint64{}
 	s.damaged, s.chosen = map[string]error{}, false
+	clear(s.missed)
 	s.loads, s.intents, s.flushes, s.sends = map[string]*loading{}, map[string]bool{}, map[flushKey]*flush{}, map[flushKey]*sending{}
 	if len(defs) == 0 {
 		id := s.clock.next()
@@ -274,11 +275,14 @@ func (s *Store) PeerUp(n kit.NodeName) {
 	s.mu.Lock()
 	s.links[n] = &link{}
 	s.publish()
-	runs := s.phase == running
+	asks, flags := s.phase == running || s.phase == starting, uint64(statusFresh)
+	if s.phase == starting { // it waits for everybody's answer, and n may not have heard the question
+		flags |= statusAsk
+	}
 	s.mu.Unlock()
-	s.tellStatus(statusFresh, n)
+	s.tellStatus(flags, n)
 	s.compare(n)
-	if runs {
+	if asks {
 		s.askDoubts(n)
 	}
 }
@@ -332,11 +336,13 @@ func (s *Store) nodeDown(n kit.NodeName) {
 		delete(s.nodes, n)
 		delete(s.since, n)
 		s.downs[n] = true
-		if err := s.saveNow(disk.Change{Op: disk.SetMeta, Key: metaDown(n), Value: term.Atom("true")}); err != nil {
-			s.fatalLater("cannot write the log: " + err.Error())
-		}
-		for name := range s.tabs {
+		notes := []disk.Change{{Op: disk.SetMeta, Key: metaDown(n), Value: term.Atom("true")}}
+		for _, name := range sortedKeys(s.tabs) {
 			s.leaveTable(name, n)
+			notes = append(notes, s.noteBehind(name)...)
+		}
+		if err := s.saveNow(notes...); err != nil { // before the view without it lets anything be written
+			s.fatalLater("cannot write the log: " + err.Error())
 		}
 	}
 	s.publish()
@@ -345,9 +351,7 @@ func (s *Store) nodeDown(n kit.NodeName) {
 	s.lockPeerDown(n, s.inDoubt())
 	s.calls.peerDown(n)
 	for _, tx := range s.open.list() {
-		tx.lost.mu.Lock()
-		tx.lost.ns = append(tx.lost.ns, n)
-		tx.lost.mu.Unlock()
+		tx.lose(n)
 	}
 	s.loadPeerDown(n)
 	s.cp.unstageFrom(n)
@@ -364,6 +368,7 @@ func (s *Store) leaveTable(name string, n kit.NodeName) {
 		return
 	}
 	not := func(x kit.NodeName) bool { return x == n }
+	s.missed[name] = slices.DeleteFunc(s.missed[name], not)
 	s.setTab(name, func(t *tab) {
 		t.active = slices.DeleteFunc(slices.Clone(t.active), not)
 		t.joining = slices.DeleteFunc(slices.Clone(t.joining), not)

@@ -35,7 +35,7 @@ func (s *Store) safeLoad(t *tab) bool {
 		return len(t.Disc)+len(t.DiscOnly) == 0
 	case t.ReadOnly:
 		return true
-	case slices.Contains(s.behind[t.Name], s.self):
+	case slices.Contains(s.known[t.Name].late, s.self):
 		return false // others had it when this node, which was about to get it, went down
 	}
 	return len(better) == 0
@@ -92,36 +92,33 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		if _, err := tx.LockGlobal(term.Atom("mnesia_late_disc_load"), v.nodes, WriteLock); err != nil {
 			return err
 		}
-		theirs := map[string][]kit.NodeName{}
-		s.mu.Lock()
-		seen := map[kit.NodeName]map[kit.NodeName]bool{s.self: maps.Clone(s.startDowns)} // whom each node saw going down
-		s.mu.Unlock()
-		behind := map[string][]kit.NodeName{}
-		var silent []kit.NodeName
+		theirs, claims, silent := map[string][]kit.NodeName{}, map[string]map[kit.NodeName]knowledge{}, []kit.NodeName(nil)
+		claim := func(by kit.NodeName, name string, st knowledge) {
+			if claims[name] == nil {
+				claims[name] = map[kit.NodeName]knowledge{}
+			}
+			claims[name][by] = st
+		}
 		for _, n := range v.nodes {
 			if n == s.self {
 				continue
 			}
 			r, err := s.call(ctx, n, "intents", term.List{})
 			t, _ := r.(term.Tuple)
-			if err != nil || len(t) != 3 {
+			if err != nil || len(t) != 2 {
 				silent = append(silent, n)
 				continue
 			}
-			l, _ := t[0].(term.List)
-			downs, _ := t[1].(term.List)
-			seen[n] = map[kit.NodeName]bool{}
-			for _, d := range nodesOf(downs) {
-				seen[n][d] = true
-			}
-			late, _ := t[2].(term.List)
-			for _, x := range late {
-				name, ns := behindIn(x)
-				behind[name] = append(behind[name], ns...)
-			}
-			for _, t := range l {
+			loads, _ := t[0].(term.List)
+			for _, t := range loads {
 				if a, ok := t.(term.Atom); ok {
 					theirs[string(a)] = append(theirs[string(a)], n)
+				}
+			}
+			said, _ := t[1].(term.List)
+			for _, x := range said {
+				if name, st, ok := knowledgeIn(x); ok {
+					claim(n, name, st)
 				}
 			}
 		}
@@ -129,7 +126,8 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		defer s.mu.Unlock()
 		for _, name := range tabs {
 			t := s.tabs[name]
-			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(seen, append(behind[name], s.behind[name]...), silent) == s.self) {
+			claim(s.self, name, s.known[name])
+			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(claims[name], silent) == s.self) {
 				s.intents[name] = true
 				mine = append(mine, name)
 			}
@@ -145,20 +143,28 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 	return mine
 }
 
-// heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but first of those
-// that were not about to get the table from another, and of these of those that none of them saw going down. Mnesia takes the
-// smallest of all, and with it an old copy, when the others died at the same moment. While one of them is silent there is none.
-func (t *tab) heir(seen map[kit.NodeName]map[kit.NodeName]bool, behind, silent []kit.NodeName) kit.NodeName {
+// knowledge is what a node keeps on its disc of a table: whose copies there it knows to be old, of others while its own is loaded, or
+// its own while another is; and when that last changed while its own was loaded, in the clock of transactions.
+type knowledge struct {
+	at   uint64
+	late []kit.NodeName
+}
+
+// heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but of those whose
+// copy is not known to be old. Mnesia takes the smallest of all, and with it an old copy, when the others died at the same moment.
+// A node that says so of itself is right; of another it is right when it was the later of the two to have the table and see
+// something change, for the other may have caught up since. While one of them is silent there is none.
+func (t *tab) heir(claims map[kit.NodeName]knowledge, silent []kit.NodeName) kit.NodeName {
 	disc := slices.Sorted(slices.Values(slices.Concat(t.Disc, t.DiscOnly)))
 	if slices.ContainsFunc(disc, func(n kit.NodeName) bool { return slices.Contains(silent, n) }) {
 		return ""
 	}
 	rank := func(n kit.NodeName) int {
-		if slices.Contains(behind, n) {
+		if slices.Contains(claims[n].late, n) {
 			return 2
 		}
-		for by, downs := range seen {
-			if downs[n] && !slices.Contains(behind, by) {
+		for by, c := range claims {
+			if slices.Contains(c.late, n) && !slices.Contains(c.late, by) && c.at > claims[n].at {
 				return 1
 			}
 		}
@@ -167,33 +173,25 @@ func (t *tab) heir(seen map[kit.NodeName]map[kit.NodeName]bool, behind, silent [
 	return slices.MinFunc(disc, func(a, b kit.NodeName) int { return rank(a) - rank(b) })
 }
 
-// noteBehind keeps on disc, for a table that is loaded here, which nodes are up and have an old copy on their discs: since
-// they came up, that they went down is forgotten. It goes into the log before what they miss. Of a table that others
-// have and this node is about to get it keeps that this node is behind. Callers hold mu.
+// noteBehind keeps on disc what this node knows of the copies of a table, and gives nothing where that is kept already. It goes into the log before
+// what the others miss. A table that nobody has loaded stays as it was noted. Callers hold mu.
 func (s *Store) noteBehind(name string) []disk.Change {
 	t := s.tabs[name]
-	if t == nil || name == "schema" || t.LocalContent || t.data == nil && len(t.active) == 0 || t.own != Disc && t.own != DiscOnly {
+	if t == nil || name == "schema" || t.LocalContent || t.own != Disc && t.own != DiscOnly {
 		return nil
 	}
-	var late []kit.NodeName
-	if t.data == nil {
-		late = []kit.NodeName{s.self}
-	}
-	for _, n := range slices.Concat(t.Disc, t.DiscOnly) {
-		if t.data != nil && s.nodes[n] && !slices.Contains(t.active, n) {
-			late = append(late, n)
-		}
-	}
-	slices.Sort(late)
+	st, known := s.known[name]
 	switch {
-	case slices.Equal(late, s.behind[name]):
+	case t.data != nil:
+		late := slices.DeleteFunc(slices.Concat(t.Disc, t.DiscOnly), func(n kit.NodeName) bool {
+			return slices.Contains(t.active, n) && !slices.Contains(s.missed[name], n)
+		})
+		return s.keep(name, late)
+	case len(t.active) == 0, known && slices.Equal(st.late, []kit.NodeName{s.self}):
 		return nil
-	case len(late) == 0:
-		delete(s.behind, name)
-		return []disk.Change{{Op: disk.DelMeta, Key: metaBehind(name)}}
 	}
-	s.behind[name] = late
-	return []disk.Change{{Op: disk.SetMeta, Key: metaBehind(name), Value: nodeList(late)}}
+	s.known[name] = knowledge{st.at, []kit.NodeName{s.self}}
+	return []disk.Change{{Op: disk.SetMeta, Key: metaKnown(name), Value: s.known[name].term()}}
 }
 
 // saveBehind writes what noteBehind gives for one table. Callers hold mu.
@@ -203,15 +201,37 @@ func (s *Store) saveBehind(name string) {
 	}
 }
 
-// behindIn reads one entry of what serveIntents tells of old copies.
-func behindIn(t term.Term) (string, []kit.NodeName) {
+// keep notes whose copies are old, and that this is known now, unless it was. Callers hold mu.
+func (s *Store) keep(name string, late []kit.NodeName) []disk.Change {
+	slices.Sort(late)
+	if st, known := s.known[name]; known && slices.Equal(st.late, late) {
+		return nil
+	}
+	s.known[name] = knowledge{s.clock.next().Time, late}
+	return []disk.Change{{Op: disk.SetMeta, Key: metaKnown(name), Value: s.known[name].term()}}
+}
+
+func (st knowledge) term() term.Term { return term.T(term.Int(st.at), nodeList(st.late)) }
+
+func knowledgeOf(t term.Term) (knowledge, bool) {
 	p, _ := t.(term.Tuple)
 	if len(p) != 2 {
-		return "", nil
+		return knowledge{}, false
 	}
-	name, _ := p[0].(term.Atom)
-	l, _ := p[1].(term.List)
-	return string(name), nodesOf(l)
+	at, ok := p[0].(term.Int)
+	l, is := p[1].(term.List)
+	return knowledge{uint64(at), nodesOf(l)}, ok && is
+}
+
+// knowledgeIn reads one entry of what serveIntents tells.
+func knowledgeIn(t term.Term) (string, knowledge, bool) {
+	p, _ := t.(term.Tuple)
+	if len(p) != 2 {
+		return "", knowledge{}, false
+	}
+	name, ok := p[0].(term.Atom)
+	st, is := knowledgeOf(p[1])
+	return string(name), st, ok && is
 }
 
 // before orders tables for loading: greater load_order first. Callers hold mu.
@@ -255,8 +275,7 @@ func (s *Store) dumped(name string) bool {
 	return s.disk != nil && slices.ContainsFunc(s.disk.Tables(), func(t disk.Table) bool { return t.Name == name })
 }
 
-// serveIntents tells which tables this node has loaded or is about to load from its disc, whom it saw going down, and
-// whose copies it knows to be old.
+// serveIntents tells which tables this node has loaded or is about to load from its disc, and what it knows of all copies.
 func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,11 +286,11 @@ func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	for _, name := range sortedKeys(s.intents) {
 		l = append(l, term.Atom(name))
 	}
-	late := term.List{}
-	for _, name := range sortedKeys(s.behind) {
-		late = append(late, term.T(term.Atom(name), nodeList(s.behind[name])))
+	known := term.List{}
+	for _, name := range sortedKeys(s.known) {
+		known = append(known, term.T(term.Atom(name), s.known[name].term()))
 	}
-	return term.T(l, nodeList(slices.Sorted(maps.Keys(s.startDowns))), late), nil
+	return term.T(l, known), nil
 }
 
 // loadLocal makes the own copy from the disc, or empty when it has none there.

@@ -102,22 +102,24 @@ const globalTable = "______GLOBAL_____"
 
 // lockHere asks this node's own lock table. It gives nil when the lock is granted at once; otherwise the call's
 // channel, ch or a new one, hears what becomes of it.
-func (s *Store) lockHere(tx lock.Tx, item lock.Item, kind lock.Kind, ch chan lockReply) *lockCall {
-	l := &s.locks
+func (tx *Tx) lockHere(item lock.Item, kind lock.Kind, ch chan lockReply) *lockCall {
+	s, l := tx.s, &tx.s.locks
 	l.mu.Lock()
 	l.next++
 	id := l.next
-	ans, evs := l.table.Ask(lock.Request{Tx: tx, Item: item, Kind: kind, ID: id})
-	var call *lockCall
-	if ans != lock.Granted {
-		if ch == nil {
-			call = l.call()
-		} else {
-			call = &lockCall{ch: ch}
-		}
-		call.id, call.node, call.tx, call.refused = id, s.self, tx, ans == lock.Refused
-		l.asked[id] = call
+	ans, evs := l.table.AskAs(&tx.owner, lock.Request{Tx: tx.id, Item: item, Kind: kind, ID: id})
+	if ans == lock.Granted { // and there are no events
+		l.mu.Unlock()
+		return nil
 	}
+	var call *lockCall
+	if ch == nil {
+		call = l.call()
+	} else {
+		call = &lockCall{ch: ch}
+	}
+	call.id, call.node, call.tx, call.refused = id, s.self, tx.id, ans == lock.Refused
+	l.asked[id] = call
 	out := s.lockEvents(evs)
 	l.mu.Unlock()
 	s.sendAll(out)
@@ -318,7 +320,16 @@ func (s *Store) onLocked(from kit.NodeName, r *reader) {
 	c.tell(rep)
 }
 
-// release takes all locks at this node from a transaction.
+// releaseHere takes all locks at this node from a transaction of this node.
+func (tx *Tx) releaseHere() {
+	l := &tx.s.locks
+	l.mu.Lock()
+	out := tx.s.lockEvents(l.table.ReleaseAs(&tx.owner))
+	l.mu.Unlock()
+	tx.s.sendAll(out)
+}
+
+// release takes all locks at this node from a transaction of another.
 func (s *Store) release(tx lock.Tx) {
 	l := &s.locks
 	l.mu.Lock()
@@ -330,14 +341,12 @@ func (s *Store) release(tx lock.Tx) {
 // releaseLocked is release for callers that hold locks.mu and send what it returns.
 func (s *Store) releaseLocked(tx lock.Tx) []outFrame {
 	l := &s.locks
-	if tx.Node != s.self {
-		for id, w := range l.waiting {
-			if w.tx == tx {
-				delete(l.waiting, id)
-			}
+	for id, w := range l.waiting {
+		if w.tx == tx {
+			delete(l.waiting, id)
 		}
-		l.stray(func(pr *prepared) bool { return pr.tx == tx })
 	}
+	l.stray(func(pr *prepared) bool { return pr.tx == tx })
 	return s.lockEvents(l.table.Release(tx))
 }
 

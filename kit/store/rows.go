@@ -80,7 +80,7 @@ func (h *hashRows[E]) get(key term.Term) []term.Tuple { return rowsOf(h.lookup(k
 func (h *hashRows[E]) put(row term.Tuple) []term.Tuple {
 	switch h := any(h).(type) {
 	case *hashRows[setRow]:
-		old := h.swap(row[1], &setRow{row})
+		old := h.swap(row[1], setRow{row})
 		if old == nil {
 			h.rows++
 		}
@@ -100,7 +100,7 @@ func putInBag(h *hashRows[[]term.Tuple], row term.Tuple) []term.Tuple {
 		return slices.Clip(old)
 	}
 	rows := append(old, row)
-	h.swap(row[1], &rows)
+	h.swap(row[1], rows)
 	h.rows++
 	return slices.Clip(old)
 }
@@ -123,8 +123,7 @@ func (h *hashRows[E]) removeRow(row term.Tuple) bool {
 	}
 	h.rows--
 	if bag, ok := any(h).(*hashRows[[]term.Tuple]); ok && len(old) > 1 {
-		rest := slices.Concat(old[:j], old[j+1:])
-		bag.swap(key, &rest)
+		bag.swap(key, slices.Concat(old[:j], old[j+1:]))
 		return true
 	}
 	h.drop(key)

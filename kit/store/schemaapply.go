@@ -157,6 +157,10 @@ func (s *Store) dropHere(name string) {
 	if t.own != Unknown {
 		cs = append(cs, disk.Change{Op: disk.Drop, Table: name})
 	}
+	if _, known := s.known[name]; known {
+		delete(s.known, name)
+		cs = append(cs, disk.Change{Op: disk.DelMeta, Key: metaKnown(name)})
+	}
 	if s.masters[name] != nil {
 		delete(s.masters, name)
 		cs = append(cs, disk.Change{Op: disk.DelMeta, Key: metaMaster(name)})
@@ -195,6 +199,7 @@ func (s *Store) redefine(d *Def) {
 	})
 	if d.Name == "schema" {
 		s.redefineSchema(was, now)
+		s.forsake(slices.DeleteFunc(old.holders(), func(n kit.NodeName) bool { return slices.Contains(d.holders(), n) }))
 		return
 	}
 	s.reindex(old, d)

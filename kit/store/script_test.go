@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,10 +37,12 @@ import (
 //	masters N [T] N...                  set master nodes
 //	wait N T                            until the table can be read, at most a minute
 //	info N T ITEM, running N, events N, locks N
-//	copy N T TO TYPE                    add_table_copy
+//	copy N T TO TYPE                    add_table_copy; uncopy N T FROM
 //	clear N T                           clear_table
 //	splits N; split N T PEER            what the split journal is kept for, and what it knows of a table
 //	diff N T OTHER                      the rows in which two copies differ
+//	heir [silent=N]                     who loads a table that nobody has; a line for each node with a copy on its disc: name, a
+//	                                    stroke for every change that it saw while it had the table, whose copies it says are old
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".txt") {
@@ -143,6 +146,8 @@ func (sc *script) run(cmd string) string {
 		return result(sc.store().CreateTable(ctx, sc.table()))
 	case "copy":
 		return result(sc.store().AddTableCopy(ctx, sc.arg(1), sc.node(2), Storage(sc.arg(3))))
+	case "uncopy":
+		return result(sc.store().DelTableCopy(ctx, sc.arg(1), sc.node(2)))
 	case "masters":
 		if tab := sc.arg(1); sc.m.nodes[kit.NodeName(tab)] == nil {
 			return result(sc.store().SetMasterNodes(tab, sc.nodes(2)))
@@ -152,6 +157,8 @@ func (sc *script) run(cmd string) string {
 		return result(sc.store().WaitForTables(ctx, []string{sc.arg(1)}))
 	case "clear":
 		return result(sc.store().ClearTable(ctx, sc.arg(1)))
+	case "heir":
+		return sc.heir()
 	case "splits", "split", "diff":
 		return sc.split(ctx, cmd)
 	}
@@ -391,4 +398,18 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, f)
+}
+
+func (sc *script) heir() string {
+	claims, t, silent := map[kit.NodeName]knowledge{}, &tab{Def: &Def{}}, ""
+	for _, line := range strings.Split(sc.d.Input, "\n") {
+		f := strings.Fields(line)
+		n, k := kit.NodeName(f[0]), knowledge{at: uint64(len(f[1]))}
+		for _, old := range f[2:] {
+			k.late = append(k.late, kit.NodeName(old))
+		}
+		t.Disc, claims[n] = append(t.Disc, n), k
+	}
+	sc.d.MaybeScanArgs(sc.t, "silent", &silent)
+	return cmp.Or(string(t.heir(claims, []kit.NodeName{kit.NodeName(silent)})), "nobody")
 }

@@ -11,6 +11,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/store/disk"
+	"netsplit/kit/store/lock"
 	"netsplit/kit/term"
 )
 
@@ -78,7 +79,8 @@ type Store struct {
 	startDowns map[kit.NodeName]bool // downs as they were when this start joined the others
 	chosen     bool                  // this start has decided what it loads from its own disc
 	masters    map[string][]kit.NodeName
-	behind     map[string][]kit.NodeName // see noteBehind
+	known      map[string]knowledge
+	missed     map[string][]kit.NodeName // active copies that a transaction has left out, until they go down
 	changed    chan struct{}             // closed and replaced on every change that somebody may wait for
 	loads      map[string]*loading
 	intents    map[string]bool           // tables this node is about to load from its disc
@@ -158,7 +160,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{self: cfg.Peers.Self(), peers: cfg.Peers, disk: cfg.Disk, debug: "none",
 		tabs: map[string]*tab{}, nodes: map[kit.NodeName]bool{}, since: map[kit.NodeName]uint64{}, links: map[kit.NodeName]*link{},
-		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, behind: map[string][]kit.NodeName{}, changed: make(chan struct{}),
+		downs: map[kit.NodeName]bool{}, masters: map[string][]kit.NodeName{}, known: map[string]knowledge{}, missed: map[string][]kit.NodeName{}, changed: make(chan struct{}),
 		loads: map[string]*loading{}, intents: map[string]bool{}, flushes: map[flushKey]*flush{}, sends: map[flushKey]*sending{},
 		here: []kit.NodeName{cfg.Peers.Self()}, methods: methods(), slowly: slowMethods()}
 	s.later = cfg.Peers.Send
@@ -308,7 +310,7 @@ func (s *Store) go_(f func(ctx context.Context)) {
 
 // The names of what is kept in the disc's named values.
 func metaTable(name string) term.Term   { return term.T(term.Atom("table"), term.Atom(name)) }
-func metaBehind(tab string) term.Term   { return term.T(term.Atom("behind"), term.Atom(tab)) }
+func metaKnown(tab string) term.Term    { return term.T(term.Atom("known"), term.Atom(tab)) }
 func metaDown(n kit.NodeName) term.Term { return term.T(term.Atom("down"), term.Atom(n)) }
 func metaMaster(tab string) term.Term   { return term.T(term.Atom("master"), term.Atom(tab)) }
 
@@ -326,9 +328,10 @@ func (s *Store) readMeta() {
 		switch k[0] {
 		case term.Term(term.Atom("down")):
 			s.downs[kit.NodeName(name)] = true
-		case term.Term(term.Atom("behind")):
-			if l, ok := p.Value.(term.List); ok {
-				s.behind[string(name)] = nodesOf(l)
+		case term.Term(term.Atom("known")):
+			if st, ok := knowledgeOf(p.Value); ok {
+				s.known[string(name)] = st
+				s.clock.see(lock.Tx{Time: st.at, Node: s.self})
 			}
 		case term.Term(term.Atom("master")):
 			if l, ok := p.Value.(term.List); ok {

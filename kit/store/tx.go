@@ -21,44 +21,51 @@ type Tx struct {
 	s    *Store
 	base context.Context // its maker's
 	id   lock.Tx
-	kind Kind
 	opts *TxOptions
-	// joins marks the transaction of a start, which locks at nodes that are not in the cluster yet.
-	joins bool
 
-	life struct {
+	next, prev *Tx // in the list of open transactions
+
+	mu       sync.Mutex // held by the operation in progress
+	*txState            // what it knows, until it ends; nil in a dirty activity
+	life     struct {
 		mu     sync.Mutex
-		wait   *txWait // made when an operation first has to wait
+		wait   atomic.Pointer[txWait] // what else belongs to it, made when that is first needed
 		closed atomic.Bool
 	}
 
-	next, prev *Tx // in the list of open transactions
-	listed     bool
-
-	mu        sync.Mutex // held by the operation in progress
+	kind      Kind
+	listed    bool // in the list
 	ended     bool
-	*txState             // what it knows, until it ends; nil in a dirty activity
-	outer     []writeSet // of the enclosing transactions, when nested
-	restarts  int
 	restarted atomic.Bool
-	lost      lostNodes
+	// joins marks the transaction of a start, which locks at nodes that are not in the cluster yet.
+	joins bool
 	// gathers says that write locks at other nodes are taken together with the commit, deferred that some are due.
 	gathers, deferred bool
 	doubt             bool // an earlier run may have been committed by nodes that went away
-	moves             int  // runs that ended because tables had moved
 }
 
 // txState is what a transaction knows until it ends. The next one gets the memory, but never the Tx, which its maker may
 // still have.
 type txState struct {
+	owner   lock.Owner // in this node's lock table
 	held    heldLocks
 	touched []kit.NodeName // nodes that know of this transaction
 	ws      writeSet
-	room    struct { // enough for most; what was left in it by another transaction means nothing
+	outer   []writeSet // of the enclosing transactions, when nested
+
+	restarts int
+	moves    int // runs that ended because tables had moved
+
+	seen struct { // the table that was last looked for
+		view *view
+		tab  *tab
+	}
+	room struct { // enough for most; what was left in it by another transaction means nothing
 		touched [4]kit.NodeName
 		held    [4]heldLock
 		keys    [4]wsKey
 		ops     [4]op
+		commit  [4]op
 	}
 }
 
@@ -75,21 +82,20 @@ func (st *txState) emptyWrites() { st.ws = writeSet{keys: st.room.keys[:0], free
 
 // free gives the memory to the next transaction.
 func (st *txState) free() {
-	st.held, st.touched, st.ws = heldLocks{}, nil, writeSet{}
-	txStates.Put(st)
+	st.held, st.touched, st.ws, st.outer = heldLocks{}, nil, writeSet{}, nil
+	st.restarts, st.moves = 0, 0
+	st.seen.view, st.seen.tab = nil, nil
+	if st.owner.Idle() { // it is, unless the store was stopped under it
+		txStates.Put(st)
+	}
 }
 
-// txWait ends what waits for an activity.
+// txWait is what only some activities need. Their life.mu guards it.
 type txWait struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	closed chan struct{} // closed with the activity; made when it first waits for a lock
-}
-
-// lostNodes are the nodes that have gone while the transaction was open.
-type lostNodes struct {
-	mu sync.Mutex
-	ns []kit.NodeName
+	closed chan struct{}  // closed with the activity; made when it first waits for a lock
+	lost   []kit.NodeName // the nodes that have gone while the transaction was open
 }
 
 // TxOptions limit a transaction. Retries is how often it may run in all before it is aborted with nomore;
@@ -127,7 +133,7 @@ func (s *Store) newTx(ctx context.Context, kind Kind, opts []TxOptions) *Tx {
 		tx.opts = &opts[0]
 	}
 	if tx.IsTransaction() {
-		tx.id, tx.txState = s.clock.next(), newTxState()
+		tx.id, tx.txState = s.txTime(), newTxState()
 	}
 	return tx
 }
@@ -156,16 +162,47 @@ func (tx *Tx) waiting() context.Context {
 	l := &tx.life
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.wait == nil {
-		l.wait = &txWait{}
-	}
-	if l.wait.ctx == nil {
-		l.wait.ctx, l.wait.cancel = context.WithCancel(tx.base)
+	w := tx.wait()
+	if w.ctx == nil {
+		w.ctx, w.cancel = context.WithCancel(tx.base)
 		if l.closed.Load() {
-			l.wait.cancel()
+			w.cancel()
 		}
 	}
-	return l.wait.ctx
+	return w.ctx
+}
+
+// wait gives the txWait. Callers hold life.mu.
+func (tx *Tx) wait() *txWait {
+	w := tx.life.wait.Load()
+	if w == nil {
+		w = &txWait{}
+		tx.life.wait.Store(w)
+	}
+	return w
+}
+
+// lose notes that a node has gone.
+func (tx *Tx) lose(n kit.NodeName) {
+	tx.life.mu.Lock()
+	defer tx.life.mu.Unlock()
+	w := tx.wait()
+	w.lost = append(w.lost, n)
+}
+
+// lost gives the nodes that have gone; with forget it begins anew.
+func (tx *Tx) lost(forget bool) []kit.NodeName {
+	w := tx.life.wait.Load()
+	if w == nil {
+		return nil
+	}
+	tx.life.mu.Lock()
+	defer tx.life.mu.Unlock()
+	ns := w.lost
+	if forget {
+		w.lost = nil
+	}
+	return ns
 }
 
 // killed gives a channel that is closed with the activity, whatever becomes of its maker's context.
@@ -173,34 +210,35 @@ func (tx *Tx) killed() <-chan struct{} {
 	l := &tx.life
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.wait == nil {
-		l.wait = &txWait{}
-	}
-	if l.wait.closed == nil {
-		l.wait.closed = make(chan struct{})
+	w := tx.wait()
+	if w.closed == nil {
+		w.closed = make(chan struct{})
 		if l.closed.Load() {
-			close(l.wait.closed)
+			close(w.closed)
 		}
 	}
-	return l.wait.closed
+	return w.closed
 }
 
 // stop ends ctx.
 func (tx *Tx) stop() {
 	l := &tx.life
-	if l.closed.Load() {
+	if l.closed.Load() || l.closed.Swap(true) {
 		return
+	}
+	w := l.wait.Load()
+	if w == nil {
+		return // whoever makes one from now on sees that the activity is closed
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed.Swap(true) {
-		return
+	if w.cancel != nil {
+		w.cancel()
 	}
-	if w := l.wait; w != nil {
-		if w.cancel != nil {
-			w.cancel()
-		}
-		if w.closed != nil {
+	if w.closed != nil {
+		select {
+		case <-w.closed:
+		default:
 			close(w.closed)
 		}
 	}
@@ -222,7 +260,12 @@ func (tx *Tx) IsTransaction() bool { return tx.kind <= SyncTransaction }
 func (tx *Tx) Restarted() bool { return tx.restarted.Load() }
 
 // Depth is how many transactions this one is nested in at the moment.
-func (tx *Tx) Depth() int { return len(tx.outer) }
+func (tx *Tx) Depth() int {
+	if tx.txState == nil {
+		return 0
+	}
+	return len(tx.outer)
+}
 
 var errEnded = &kit.Error{Op: "use transaction", Kind: kit.Invalid, Err: errors.New("it has ended")}
 
@@ -264,7 +307,7 @@ func (tx *Tx) Nest() error {
 func (tx *Tx) Unnest(keep bool) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if len(tx.outer) == 0 {
+	if tx.Depth() == 0 {
 		return
 	}
 	last := len(tx.outer) - 1
@@ -310,7 +353,6 @@ func (tx *Tx) finish() {
 // leave takes the transaction out of the list of open ones.
 func (tx *Tx) leave() {
 	tx.stop()
-	tx.outer = nil
 	if tx.IsTransaction() {
 		tx.s.open.remove(tx)
 	}
@@ -333,6 +375,22 @@ func (s *Store) table(name string) *tab {
 		return nil
 	}
 	return v.tables[name]
+}
+
+// table is Store.table. A transaction mostly asks for one several times in a row.
+func (tx *Tx) table(name string) *tab {
+	v := tx.s.view.Load()
+	if v == nil {
+		return nil
+	}
+	st := tx.txState
+	if st == nil {
+		return v.tables[name]
+	}
+	if st.seen.view != v || st.seen.tab == nil || st.seen.tab.Name != name {
+		st.seen.view, st.seen.tab = v, v.tables[name]
+	}
+	return st.seen.tab
 }
 
 // Transaction runs fn in a transaction and commits when it returns nil. fn runs again whenever the transaction has

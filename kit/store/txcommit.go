@@ -56,7 +56,9 @@ type voted struct {
 	schema  []schemaOp
 	logged  bool // that it is prepared is in the log
 	durable bool
-	found   bool // in the log, after a crash or stop
+	found   bool           // in the log, after a crash or stop
+	told    bool           // by the coordinator how it ended
+	left    []kit.NodeName // see leftOut
 }
 
 func (p *participants) init() {
@@ -110,7 +112,7 @@ func (tx *Tx) Commit() error {
 		tx.finish()
 		return nil
 	}
-	err := tx.s.commitOps(tx, tx.ws.ops())
+	err := tx.s.commitOps(tx, tx.ws.ops(tx.room.commit[:0]))
 	switch {
 	case errors.Is(err, ErrRestart):
 		return err
@@ -140,9 +142,7 @@ func unknownEnd(err error) error {
 // lostLocks makes a transaction run again that had a read lock on a node which has gone: another one may have
 // written there since.
 func (tx *Tx) lostLocks() error {
-	tx.lost.mu.Lock()
-	ns := tx.lost.ns
-	tx.lost.mu.Unlock()
+	ns := tx.lost(false)
 	if len(ns) == 0 {
 		return nil
 	}
@@ -159,9 +159,7 @@ func (tx *Tx) lostLocks() error {
 
 // again gives up all locks and writes and answers ErrRestart, or the end of a transaction that has run often enough.
 func (tx *Tx) again() error {
-	tx.lost.mu.Lock()
-	tx.lost.ns = nil
-	tx.lost.mu.Unlock()
+	tx.lost(true)
 	tx.dropLocks("")
 	return tx.rerun()
 }

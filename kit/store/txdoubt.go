@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"netsplit/kit"
@@ -163,7 +164,7 @@ func (s *Store) readDoubts() {
 	}
 }
 
-// prepareOf reads what the log has of a prepared transaction: what came, and whether it left out copies.
+// prepareOf reads what the log has of a prepared transaction: what came, and whose copies it left out.
 func prepareOf(v term.Term) (*prepared, bool) {
 	t, ok := v.(term.Tuple)
 	if !ok || len(t) != 2 {
@@ -175,7 +176,8 @@ func prepareOf(v term.Term) (*prepared, bool) {
 	}
 	pr, ok := readPrepare([]byte(body))
 	if ok {
-		pr.partial = term.Equal(t[1], term.Bool(true))
+		left, _ := t[1].(term.List)
+		pr.left = nodesOf(left)
 	}
 	return pr, ok
 }
@@ -201,18 +203,13 @@ func (s *Store) lockDoubts() {
 }
 
 // settle asks all who can know about the transactions in doubt and returns when they have answered, or have gone. It is
-// called before tables are loaded.
+// called before tables are loaded. What was found in the log stays in doubt, with its locks, while its coordinator is down: that
+// has the decision in its own log, and may have gone on without this node (max_wait_for_decision, which is infinity in Mnesia, too).
+// One that will never come back is taken out of the schema: see forsake.
 func (s *Store) settle(ctx context.Context) {
-	up := s.peers.Up()
-	if !s.askDoubts(up...) {
+	if !s.askDoubts(s.peers.Up()...) {
 		return
 	}
-	s.doubts(func(vt *voted) commit.Act {
-		if c := vt.p.Coordinator(); vt.found && !vt.p.Alone() && !slices.Contains(up, c) {
-			return vt.p.Down(c, up)
-		}
-		return commit.Act{}
-	})
 	_ = s.wait(ctx, func() bool { // when ctx ends, nothing is loaded either
 		s.part.mu.Lock()
 		defer s.part.mu.Unlock()
@@ -232,6 +229,30 @@ func (s *Store) askDoubts(up ...kit.NodeName) bool {
 			return vt.p.Up(up...)
 		}
 		return commit.Act{}
+	})
+}
+
+// forsake ends the waiting for nodes that were taken out of the schema, as is done with a machine that will not come back: what
+// they had prepared ends as the votes say, and tables that waited for them are loaded. Callers hold mu.
+func (s *Store) forsake(gone []kit.NodeName) {
+	if len(gone) == 0 || s.phase != running {
+		return
+	}
+	s.go_(func(context.Context) {
+		up := s.peers.Up()
+		s.doubts(func(vt *voted) commit.Act {
+			if slices.Contains(gone, vt.p.Coordinator()) {
+				return vt.p.Down(vt.p.Coordinator(), up)
+			}
+			return commit.Act{}
+		})
+		s.noteDoubts()
+		s.mu.Lock()
+		nodes := slices.Sorted(maps.Keys(s.nodes))
+		s.mu.Unlock()
+		for _, n := range nodes {
+			s.adoptOrphans(n)
+		}
 	})
 }
 
@@ -434,6 +455,20 @@ func (s *Store) dropDoubts(table string) {
 			vt.ops = slices.DeleteFunc(slices.Clone(vt.ops), func(o op) bool { return o.tab == table })
 		}
 	}
+}
+
+// promised reports whether this node has said yes to a transaction and does not know its end: then only the decision
+// releases its locks. A coordinator that saw the link break lets go of what it takes for forgotten, and may be heard
+// again before the outcome is known here.
+func (s *Store) promised(tx lock.Tx) bool {
+	s.part.mu.Lock()
+	defer s.part.mu.Unlock()
+	for _, vt := range s.part.voted {
+		if vt.tx == tx {
+			return true
+		}
+	}
+	return false
 }
 
 // inDoubt gives the transactions that this node has voted for without knowing their end.

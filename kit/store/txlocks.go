@@ -16,7 +16,7 @@ func (tx *Tx) dropLocks(but kit.NodeName) {
 		switch {
 		case n == but:
 		case n == tx.s.self:
-			tx.s.release(tx.id)
+			tx.releaseHere()
 		default:
 			tx.s.releaseThere(n, tx.id)
 		}
@@ -51,7 +51,7 @@ const maxAttempts = 100
 func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, error) {
 	s := tx.s
 	for range maxAttempts {
-		t := s.table(tab)
+		t := tx.table(tab)
 		if t == nil || t.read == "" {
 			break
 		}
@@ -69,7 +69,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 		item := lock.Item{Table: tab, Key: key}
 		var call *lockCall
 		if t.read == s.self {
-			call = s.lockHere(tx.id, item, lock.Read, nil)
+			call = tx.lockHere(item, lock.Read, nil)
 		} else {
 			call = tx.lockThere(t.read, item, lock.Read, want, make(chan lockReply, 2))
 		}
@@ -98,7 +98,7 @@ func (tx *Tx) lockRead(tab string, key term.Term, want bool) ([]term.Tuple, erro
 // lockWrite takes a write lock at every active copy and gives the nodes. Kind is Read for a load lock.
 func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeName, error) {
 	for range maxAttempts {
-		t := tx.s.table(tab)
+		t := tx.table(tab)
 		if t == nil || len(t.writers()) == 0 {
 			break
 		}
@@ -121,7 +121,7 @@ func (tx *Tx) lockWrite(tab string, key term.Term, kind lock.Kind) ([]kit.NodeNa
 // a function, only the lock here is waited for; those at the other copies are asked for together with the commit, in
 // one round trip. It is strict two-phase locking all the same: who commits holds them all.
 func (tx *Tx) lockToWrite(tab string, key term.Term) error {
-	t := tx.s.table(tab)
+	t := tx.table(tab)
 	if !tx.gathers || key == nil || t == nil || t.read != tx.s.self || len(t.writers()) < 2 || t.Majority && !t.majority(t.writers()) {
 		_, err := tx.lockWrite(tab, key, lock.Write)
 		return err
@@ -132,7 +132,7 @@ func (tx *Tx) lockToWrite(tab string, key term.Term) error {
 		return nil
 	}
 	tx.touch(tx.s.self)
-	rep, err := tx.await(tx.s.lockHere(tx.id, lock.Item{Table: tab, Key: key}, lock.Write, nil))
+	rep, err := tx.await(tx.lockHere(lock.Item{Table: tab, Key: key}, lock.Write, nil))
 	switch {
 	case err != nil:
 		return err
@@ -156,7 +156,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 	s := tx.s
 	if len(ns) == 1 && ns[0] == s.self {
 		tx.touch(s.self)
-		if call := s.lockHere(tx.id, item, kind, nil); call != nil {
+		if call := tx.lockHere(item, kind, nil); call != nil {
 			if rep, err := tx.await(call); err != nil || rep.answer != lockGranted && rep.answer != lockRerun {
 				return false, err
 			}
@@ -169,7 +169,7 @@ func (tx *Tx) lockAt(item lock.Item, kind lock.Kind, ns []kit.NodeName) (done bo
 		for _, n := range ns {
 			tx.touch(n)
 			if n == s.self {
-				calls = append(calls, s.lockHere(tx.id, item, kind, ch))
+				calls = append(calls, tx.lockHere(item, kind, ch))
 				continue
 			}
 			if ch == nil {
@@ -196,7 +196,7 @@ func (tx *Tx) keep(item lock.Item, kind lock.Kind, ns []kit.NodeName) bool {
 	if item.Table == globalTable {
 		return true
 	}
-	t := tx.s.table(item.Table)
+	t := tx.table(item.Table)
 	return t != nil && containsAll(ns, t.writers())
 }
 

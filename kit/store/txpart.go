@@ -25,10 +25,10 @@ type prepared struct {
 	others  []kit.NodeName
 	ops     []op
 	schema  []schemaOp
-	body    []byte // as it came, for the log
-	granted int    // the operations whose record is locked
-	partial bool   // it leaves out copies that this node sees
-	stray   bool   // the transaction has let go meanwhile; under locks.mu
+	body    []byte         // as it came, for the log
+	granted int            // the operations whose record is locked
+	left    []kit.NodeName // whose copies it leaves out, although this node sees them
+	stray   bool           // the transaction has let go meanwhile; under locks.mu
 }
 
 // readPrepare reads what follows the kind of a prepare frame.
@@ -125,12 +125,13 @@ func standFrame(pr *prepared) []byte {
 // vote votes on a transaction whose locks are held.
 func (s *Store) vote(pr *prepared) {
 	why := s.votes(pr.ops, pr.schema)
-	pr.partial = s.leavesOut(pr)
+	pr.left = s.leftOut(pr)
 	logged := pr.flags&prepareLogged != 0 && s.onDisc()
 	var lsn disk.LSN
 	if why == nil && logged {
 		var err error
-		if lsn, err = s.disk.Append(disk.Change{Op: disk.SetMeta, Key: metaTx("prepared", pr.id), Value: term.T(term.Bin(pr.body), term.Bool(pr.partial))}); err != nil {
+		notes := append(s.noteMissed(pr), disk.Change{Op: disk.SetMeta, Key: metaTx("prepared", pr.id), Value: term.T(term.Bin(pr.body), nodeList(pr.left))})
+		if lsn, err = s.disk.Append(notes...); err != nil {
 			s.breakDown("cannot write the log: " + err.Error()) // the others go on without this node
 			return
 		}
@@ -162,27 +163,25 @@ func (s *Store) vote(pr *prepared) {
 func newVoted(self kit.NodeName, pr *prepared) *voted {
 	mates := slices.DeleteFunc(slices.Clone(pr.others), func(n kit.NodeName) bool { return n == self })
 	p := commit.Participate(pr.tx.Node, mates, pr.flags&prepareOwn != 0)
-	if pr.partial {
-		p.Partial()
-	}
-	return &voted{tx: pr.tx, p: p, ops: pr.ops, schema: pr.schema, durable: pr.flags&prepareDurable != 0}
+	return &voted{tx: pr.tx, p: p, ops: pr.ops, schema: pr.schema, durable: pr.flags&prepareDurable != 0, left: pr.left}
 }
 
-// leavesOut reports whether a transaction leaves out a copy that this node sees: the link between it and the coordinator has
-// gone, and that of this node has not, or not yet.
-func (s *Store) leavesOut(pr *prepared) bool {
+// leftOut lists the nodes that this node sees with copies of what is changed, and that do not take part: the link between them
+// and the coordinator has gone, and that of this node has not, or not yet.
+func (s *Store) leftOut(pr *prepared) []kit.NodeName {
 	v := s.view.Load()
+	var left []kit.NodeName
 	for i := range pr.ops {
 		if v == nil || v.tables[pr.ops[i].tab] == nil {
 			continue
 		}
 		for _, n := range v.tables[pr.ops[i].tab].targets() {
-			if n != s.self && n != pr.from && !slices.Contains(pr.others, n) {
-				return true
+			if n != s.self && n != pr.from && !slices.Contains(pr.others, n) && !slices.Contains(left, n) {
+				left = append(left, n)
 			}
 		}
 	}
-	return false
+	return left
 }
 
 func (s *Store) refuse(pr *prepared, why term.Term, logged bool) {
@@ -338,6 +337,7 @@ func (s *Store) onDecide(from kit.NodeName, r *reader) {
 	switch {
 	case vt != nil:
 		act = vt.p.Decide(commits)
+		vt.told = true
 	case !commits:
 		s.part.record(id, commit.Aborted) // it may still wait for a lock here; its release is on the way
 	}
@@ -360,7 +360,7 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 	for _, n := range act.Ask {
 		s.peers.Send(n, newFrame(fOutcome).commit(id).flag(vt.logged).b)
 	}
-	if !act.Ended {
+	if !act.Ended || vt.found && s.afterLoad(id, vt, act) {
 		return
 	}
 	if vt.logged && s.view.Load() == nil {
@@ -378,6 +378,9 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 		if err != nil {
 			s.breakDown("cannot write a committed transaction: " + err.Error())
 		}
+		if !vt.told {
+			s.passOn(vt)
+		}
 	} else if vt.logged {
 		s.unlog(id)
 	}
@@ -389,5 +392,60 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 	s.tellOutcome(id, asked)
 	if vt.logged {
 		s.settled(id.Node)
+	}
+}
+
+// afterLoad leaves it to a task to conclude a transaction that changes a table which is being loaded from the disc now: the load may
+// have passed the record already. It reports whether it did.
+func (s *Store) afterLoad(id commitID, vt *voted, act commit.Act) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	loading := func() bool {
+		return slices.ContainsFunc(vt.ops, func(o op) bool { return s.intents[o.tab] })
+	}
+	if s.view.Load() == nil || !loading() {
+		return false
+	}
+	s.go_(func(ctx context.Context) {
+		if s.wait(ctx, func() bool { return !loading() }) == nil {
+			s.conclude(id, vt, commit.Act{Ended: true, State: act.State})
+		}
+	})
+	return true
+}
+
+// noteMissed gives what goes into the log with a yes to a transaction that leaves out copies which this node sees: that they are
+// old. When those nodes go down that is known of them anyway, but this one may crash before it sees that.
+func (s *Store) noteMissed(pr *prepared) []disk.Change {
+	if len(pr.left) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var notes []disk.Change
+	for i := range pr.ops {
+		name := pr.ops[i].tab
+		if t := s.tabs[name]; t != nil && t.data != nil {
+			s.missed[name] = sorted(s.missed[name], slices.DeleteFunc(slices.Clone(pr.left), func(n kit.NodeName) bool { return !slices.Contains(t.active, n) }))
+			notes = append(notes, s.noteBehind(name)...)
+		}
+	}
+	return notes
+}
+
+// passOn gives a transaction that was committed without its coordinator to the copies that it left out, so that they do not
+// come to differ from those that this node reaches. Nobody can have
+// written these records since, for they are locked here.
+func (s *Store) passOn(vt *voted) {
+	v := s.view.Load()
+	for i := range vt.ops {
+		if v == nil || v.tables[vt.ops[i].tab] == nil || !slices.Contains(v.tables[vt.ops[i].tab].active, s.self) {
+			continue
+		}
+		for _, n := range v.tables[vt.ops[i].tab].targets() {
+			if slices.Contains(vt.left, n) {
+				s.peers.Send(n, newFrame(fDirty).num(0).ops(vt.ops[i:i+1]).b)
+			}
+		}
 	}
 }

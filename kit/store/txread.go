@@ -62,7 +62,7 @@ func (tx *Tx) Read(table string, key term.Term, lk ...Lock) ([]term.Tuple, error
 	if err := tx.recordLock(table, key, kind); err != nil {
 		return nil, err
 	}
-	t := tx.s.table(table)
+	t := tx.table(table)
 	if t == nil {
 		return nil, abort("no_exists", term.Atom(table))
 	}
@@ -79,7 +79,7 @@ func (tx *Tx) own(table string, key term.Term, rows []term.Tuple) []term.Tuple {
 		return rows
 	}
 	e := tx.ws.find(table, key)
-	t := tx.s.table(table)
+	t := tx.table(table)
 	if e == nil || t == nil {
 		return rows
 	}
@@ -91,7 +91,7 @@ func (tx *Tx) tableLock(table string, lk Lock) error { return tx.recordLock(tabl
 
 // rows answers a query under the transaction's locks.
 func (tx *Tx) rows(q query) (answer, error) {
-	t := tx.s.table(q.tab)
+	t := tx.table(q.tab)
 	a, err := tx.s.ask(tx.ctx(), t, q)
 	if err != nil && (t == nil || t.read == "") {
 		return a, abort("no_exists", term.Atom(q.tab))
@@ -123,7 +123,7 @@ func (tx *Tx) MatchObject(table string, pattern term.Term, lk ...Lock) ([]term.T
 	if err := tx.recordLock(table, key, want(lk, ReadLock)); err != nil {
 		return nil, err
 	}
-	t := tx.s.table(table)
+	t := tx.table(table)
 	if t == nil {
 		return nil, abort("no_exists", term.Atom(table))
 	}
@@ -199,7 +199,7 @@ func (tx *Tx) Select(table string, spec term.Term, lk ...Lock) ([]term.Term, err
 	if l, _ := spec.(term.List); len(l) == 0 {
 		return nil, nil
 	}
-	t := tx.s.table(table)
+	t := tx.table(table)
 	if t == nil {
 		return nil, abort("no_exists", term.Atom(table))
 	}
@@ -310,7 +310,7 @@ func (tx *Tx) everything(table string) ([]term.Tuple, error) {
 	if err := tx.tableLock(table, ReadLock); err != nil {
 		return nil, err
 	}
-	t := tx.s.table(table)
+	t := tx.table(table)
 	if t == nil {
 		return nil, abort("no_exists", term.Atom(table))
 	}
@@ -350,7 +350,7 @@ func (tx *Tx) walk(kind queryKind, table string, key term.Term) (term.Term, erro
 	if err := tx.tableLock(table, ReadLock); err != nil {
 		return nil, err
 	}
-	t := tx.s.table(table)
+	t := tx.table(table)
 	if t == nil {
 		return nil, abort("no_exists", term.Atom(table))
 	}

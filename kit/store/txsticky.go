@@ -15,7 +15,7 @@ const stick = term.Atom("______STICK_____")
 // a sticky lock is taken at every copy each time, as any write lock.
 func (tx *Tx) lockSticky(tab string, key term.Term) error {
 	s, l := tx.s, &tx.s.locks
-	t := s.table(tab)
+	t := tx.table(tab)
 	l.mu.Lock()
 	stuck := l.stuck[tab]
 	l.mu.Unlock()

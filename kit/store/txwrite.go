@@ -68,14 +68,14 @@ func (tx *Tx) writeLock(table string, key term.Term, kind Lock) (*tab, error) {
 		return nil, abort("bad_type", term.Atom(table), term.Atom(kind))
 	}
 	if kind == StickyLock {
-		if t := tx.s.table(table); t == nil || t.read != tx.s.self {
+		if t := tx.table(table); t == nil || t.read != tx.s.self {
 			return nil, abort("not_local", term.Atom(table)) // mnesia_locker:sticky_wlock/3
 		}
 	}
 	if err := tx.recordLock(table, key, kind); err != nil {
 		return nil, err
 	}
-	t := tx.s.table(table)
+	t := tx.table(table)
 	if t == nil {
 		return nil, abort("no_exists", term.Atom(table))
 	}
@@ -163,7 +163,7 @@ func (tx *Tx) LockRecord(table string, key term.Term, kind Lock) ([]kit.NodeName
 	if kind != WriteLock {
 		return nil, tx.recordLock(table, key, kind)
 	}
-	if t := tx.s.table(table); t != nil && len(t.writers()) > 0 && tx.held.has(table, key, lock.Write, t.writers()) {
+	if t := tx.table(table); t != nil && len(t.writers()) > 0 && tx.held.has(table, key, lock.Write, t.writers()) {
 		return nil, nil
 	}
 	return tx.lockWrite(table, key, lock.Write)

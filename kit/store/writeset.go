@@ -21,10 +21,12 @@ type wsOID struct {
 
 // wsKey is one key's operations. A write of a set forgets the earlier ones.
 type wsKey struct {
-	oid wsOID
+	tab string
 	key term.Term
 	ops []op
 }
+
+func (e *wsKey) oid() wsOID { return wsOID{e.tab, term.Key(e.key)} }
 
 // wsFew is how many keys are looked through without a map.
 const wsFew = 8
@@ -40,16 +42,15 @@ func (w *writeSet) find(tab string, key term.Term) *wsKey {
 	if len(w.keys) == 0 {
 		return nil
 	}
-	oid := wsOID{tab, term.Key(key)}
 	if w.at != nil {
-		if i, ok := w.at[oid]; ok {
+		if i, ok := w.at[wsOID{tab, term.Key(key)}]; ok {
 			return &w.keys[i]
 		}
 		return nil
 	}
 	for i := range w.keys {
-		if w.keys[i].oid == oid {
-			return &w.keys[i]
+		if e := &w.keys[i]; e.tab == tab && term.Equal(e.key, key) {
+			return e
 		}
 	}
 	return nil
@@ -60,16 +61,15 @@ func (w *writeSet) entry(tab string, key term.Term) *wsKey {
 	if e := w.find(tab, key); e != nil {
 		return e
 	}
-	oid := wsOID{tab, term.Key(key)}
-	w.keys = append(w.keys, wsKey{oid: oid, key: key})
+	w.keys = append(w.keys, wsKey{tab: tab, key: key})
 	i := len(w.keys) - 1
 	switch {
 	case w.at != nil:
-		w.at[oid] = i
+		w.at[w.keys[i].oid()] = i
 	case len(w.keys) > wsFew:
 		w.at = make(map[wsOID]int, 2*wsFew)
 		for j := range w.keys {
-			w.at[w.keys[j].oid] = j
+			w.at[w.keys[j].oid()] = j
 		}
 	}
 	return &w.keys[i]
@@ -134,7 +134,7 @@ func (w *writeSet) clone() writeSet {
 	if w.at != nil {
 		c.at = make(map[wsOID]int, len(w.at))
 		for i := range c.keys {
-			c.at[c.keys[i].oid] = i
+			c.at[c.keys[i].oid()] = i
 		}
 	}
 	return c
@@ -144,7 +144,7 @@ func (w *writeSet) clone() writeSet {
 func (w *writeSet) of(tab string) []*wsKey {
 	var out []*wsKey
 	for i := range w.keys {
-		if w.keys[i].oid.tab == tab && len(w.keys[i].ops) > 0 {
+		if w.keys[i].tab == tab && len(w.keys[i].ops) > 0 {
 			out = append(out, &w.keys[i])
 		}
 	}
@@ -152,13 +152,13 @@ func (w *writeSet) of(tab string) []*wsKey {
 }
 
 // ops gives everything in the order of commit: the key that was first written last comes first, the operations
-// of one key in their order. (Mnesia's order between keys is that of a hash table.)
-func (w *writeSet) ops() []op {
+// of one key in their order. (Mnesia's order between keys is that of a hash table.) They go into room if they fit.
+func (w *writeSet) ops(room []op) []op {
 	n := 0
 	for i := range w.keys {
 		n += len(w.keys[i].ops)
 	}
-	out := make([]op, 0, n)
+	out := slices.Grow(room[:0], n)
 	turns := w.turns()
 	for i := len(w.keys) - 1; i >= 0; i-- {
 		at := i
@@ -183,12 +183,12 @@ func (w *writeSet) turns() (turns []int) {
 			ints = map[wsOID]int{}
 			for j := range w.keys {
 				if _, ok := w.keys[j].key.(term.Int); ok {
-					ints[w.keys[j].oid] = j
+					ints[w.keys[j].oid()] = j
 				}
 				turns = append(turns, j)
 			}
 		}
-		if j, ok := ints[wsOID{w.keys[i].oid.tab, term.Key(term.Int(f))}]; ok {
+		if j, ok := ints[wsOID{w.keys[i].tab, term.Key(term.Int(f))}]; ok {
 			turns[i], turns[j] = turns[j], turns[i]
 		}
 	}
@@ -229,7 +229,7 @@ func (w *writeSet) overlay(t *tab, rows []term.Tuple) []term.Tuple {
 	ordered := t.Type == "ordered_set"
 	byKey := make(map[any]*wsKey, len(wrote))
 	for _, e := range wrote {
-		byKey[e.oid.key] = e
+		byKey[term.Key(e.key)] = e
 	}
 	base := map[any][]term.Tuple{}
 	out := make([]term.Tuple, 0, len(rows)+len(wrote))
@@ -245,7 +245,7 @@ func (w *writeSet) overlay(t *tab, rows []term.Tuple) []term.Tuple {
 		}
 	}
 	for _, e := range wrote {
-		out = append(out, e.over(t.Type, base[e.oid.key])...)
+		out = append(out, e.over(t.Type, base[term.Key(e.key)])...)
 	}
 	if ordered {
 		slices.SortStableFunc(out, func(a, b term.Tuple) int { return term.Compare(a[1], b[1]) })

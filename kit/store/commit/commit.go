@@ -8,7 +8,9 @@
 // it; one that has said no, or promises not to say yes any more, means aborted; and when all have said yes the
 // transaction is committed, for the coordinator may have told its caller so. While a participant's vote cannot
 // be known, or when part of the transaction is on the coordinator's disc alone, it is in doubt and keeps its locks;
-// Mnesia presumes abort there for most transactions, and can lose one whose caller was told that it is committed.
+// Mnesia presumes abort there for most transactions, and can lose one whose caller was told that it is committed. So
+// is what a participant finds in its log after a crash of its own, until it hears of somebody who knows: while it was
+// down, or going down, the coordinator may have gone on without it.
 package commit
 
 import (
@@ -128,7 +130,6 @@ type Participant struct {
 	asked       []kit.NodeName // those whose answer to "what became of it" is missing
 	alone       bool           // the coordinator has gone, or has forgotten
 	waits       bool           // only the coordinator can say that it is committed
-	partial     bool           // there are copies that the coordinator did not see
 }
 
 // Act is what a participant wants done next: ask others what became of the transaction, or end it.
@@ -153,11 +154,6 @@ func (p *Participant) Alone() bool { return p.alone }
 
 // Waiting reports whether an answer is still to come from a node that was asked.
 func (p *Participant) Waiting() bool { return p.state == Preparing && len(p.asked) > 0 }
-
-// Partial notes that there are copies besides those that take part, which the coordinator could not reach. If it goes, too,
-// its transaction is aborted unless somebody knows better: those that take part must not come to differ from those that
-// do not.
-func (p *Participant) Partial() { p.partial = true }
 
 // Coordinator names the node that decides.
 func (p *Participant) Coordinator() kit.NodeName { return p.coordinator }
@@ -231,10 +227,10 @@ func (p *Participant) Outcome(n kit.NodeName, s State) Act {
 	return p.check()
 }
 
-// check commits when nobody can have said no, if these are all.
+// check commits when nobody can have said no.
 func (p *Participant) check() Act {
 	if p.alone && !p.waits && len(p.others) == 0 && !slices.Contains(p.asked, p.coordinator) {
-		return p.Decide(!p.partial)
+		return p.Decide(true)
 	}
 	return Act{}
 }

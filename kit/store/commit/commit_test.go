@@ -24,7 +24,6 @@ import (
 //	participate COORDINATOR OTHER... [waits]
 //	decide commit|abort
 //	lost NODE [UP...]            a node has gone; those named are up
-//	partial                      there are copies that the coordinator did not see
 //	found NODE...                these can be asked
 //	outcome NODE STATE           another participant's answer
 func TestScripts(t *testing.T) {
@@ -64,9 +63,6 @@ func TestScripts(t *testing.T) {
 				return act(p.Decide(args[0] == "commit"))
 			case "lost":
 				return act(p.Down(kit.NodeName(args[0]), nodes(args[1:])))
-			case "partial":
-				p.Partial()
-				return "noted\n"
 			case "found":
 				return act(p.Up(nodes(args)...))
 			case "outcome":

@@ -175,7 +175,7 @@ func (c *logged) read(b []byte) (rest []byte, err error) {
 	case Put, Delete, DeleteObject:
 		c.value, b, err = cutTerm(b)
 	case Create:
-		if len(b) < 2 || Type(b[0]) < Set || Type(b[0]) > Bag {
+		if len(b) < 2 || Type(b[0]) < Set || Type(b[0]) > Bag || b[1] > 1 {
 			return nil, errBatch
 		}
 		c.typ, c.only, b = Type(b[0]), b[1] == 1, b[2:]

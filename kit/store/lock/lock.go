@@ -92,11 +92,12 @@ type Event struct {
 // Locks is the lock table of one node.
 type Locks struct {
 	tables map[string]*table
-	owners map[Tx]*owner
-	events []Event // of the call in progress
+	owners Owner         // the ring of those that hold or want something begins and ends here
+	named  map[Tx]*Owner // of them, those that are known by their names only
+	events []Event       // of the call in progress
 
 	idle struct { // memory to use again
-		owners  []*owner
+		owners  []*Owner
 		entries []*entry
 		waiters []*waiter
 	}
@@ -109,33 +110,43 @@ const maxIdle = 1024
 
 // New makes an empty lock table.
 func New() *Locks {
-	return &Locks{tables: map[string]*table{}, owners: map[Tx]*owner{}}
+	l := &Locks{tables: map[string]*table{}, named: map[Tx]*Owner{}}
+	l.owners.next, l.owners.prev = &l.owners, &l.owners
+	return l
 }
 
 // Ask asks for a lock. When the answer is Refused, the locks that the transaction held here are released, and
 // the events tell who got them. The events are valid until the next call.
 func (l *Locks) Ask(r Request) (Answer, []Event) {
+	o := l.named[r.Tx]
+	if o == nil {
+		o = l.owner()
+		l.named[r.Tx] = o
+	}
+	return l.AskAs(o, r)
+}
+
+// AskAs is Ask for a transaction whose Owner the caller keeps: always this one, so that nobody has to look for it.
+func (l *Locks) AskAs(o *Owner, r Request) (Answer, []Event) {
 	l.events = l.events[:0]
-	ans := l.ask(r)
-	l.tidy()
+	if o.in != l {
+		l.enter(o, r.Tx)
+	}
+	ans := l.ask(o, r)
+	if len(l.left)+len(l.done) > 0 {
+		l.tidy()
+	}
 	return ans, l.events
 }
 
-func (l *Locks) ask(r Request) Answer {
+func (l *Locks) ask(o *Owner, r Request) Answer {
 	e := l.entry(r.Item)
-	o := l.owners[r.Tx]
-	if o != nil && e.has(o, r.Kind) {
+	if e.has(o, r.Kind) {
 		return Granted
 	}
 	ans := e.decide(r, o, false)
 	if ans == Refused {
-		if o != nil {
-			l.release(o)
-		}
-		o = nil
-	}
-	if o == nil {
-		o = l.owner(r.Tx)
+		l.release(o)
 	}
 	if ans == Granted {
 		if !e.has(o, Read) {
@@ -151,17 +162,32 @@ func (l *Locks) ask(r Request) Answer {
 // Release takes everything from a transaction, what it holds and what it waits for. The events tell who got it; they
 // are valid until the next call.
 func (l *Locks) Release(tx Tx) []Event {
-	l.events = l.events[:0]
-	if o := l.owners[tx]; o != nil {
-		l.release(o)
-		l.tidy()
+	o := l.named[tx]
+	if o == nil {
+		return nil
 	}
+	delete(l.named, tx)
+	evs := l.ReleaseAs(o)
+	if len(l.idle.owners) < maxIdle {
+		l.idle.owners = append(l.idle.owners, o)
+	}
+	return evs
+}
+
+// ReleaseAs is Release for a transaction whose Owner the caller keeps. The Owner may serve another one then.
+func (l *Locks) ReleaseAs(o *Owner) []Event {
+	l.events = l.events[:0]
+	if o.in != l {
+		return nil
+	}
+	l.release(o)
+	o.leave()
+	l.tidy()
 	return l.events
 }
 
-// release forgets an owner and serves those that waited for it.
-func (l *Locks) release(o *owner) {
-	delete(l.owners, o.tx)
+// release takes everything from an owner and serves those that waited for it.
+func (l *Locks) release(o *Owner) {
 	for _, p := range o.at {
 		if p.w != nil {
 			l.leave(p.w)
@@ -170,23 +196,30 @@ func (l *Locks) release(o *owner) {
 		}
 		l.look(p.e)
 	}
-	for _, p := range o.at {
+	for _, p := range o.at { // nobody adds to it meanwhile: the owner waits for nothing
 		l.serve(p.e)
 	}
-	if clear(o.at); cap(o.at) <= 64 && len(l.idle.owners) < maxIdle {
-		o.at = o.at[:0]
-		l.idle.owners = append(l.idle.owners, o)
-	}
+	clear(o.at)
+	o.at = o.at[:0]
 }
 
 // Transactions lists those that hold or want something, oldest first.
 func (l *Locks) Transactions() []Tx {
-	txs := make([]Tx, 0, len(l.owners))
-	for tx := range l.owners {
-		txs = append(txs, tx)
+	var txs []Tx
+	for _, o := range l.sorted() {
+		txs = append(txs, o.tx)
 	}
-	slices.SortFunc(txs, Tx.Compare)
 	return txs
+}
+
+// sorted lists the owners, oldest first.
+func (l *Locks) sorted() []*Owner {
+	var os []*Owner
+	for o := l.owners.next; o != &l.owners; o = o.next {
+		os = append(os, o)
+	}
+	slices.SortFunc(os, func(a, b *Owner) int { return a.tx.Compare(b.tx) })
+	return os
 }
 
 // Lock is one line of what is held or queued.
@@ -199,15 +232,14 @@ type Lock struct {
 // Held lists the locks held, oldest transaction first.
 func (l *Locks) Held() []Lock {
 	var out []Lock
-	for _, tx := range l.Transactions() {
-		o := l.owners[tx]
+	for _, o := range l.sorted() {
 		for _, p := range o.at {
 			if p.w != nil {
 				continue
 			}
 			for _, h := range p.e.holders {
 				if h.owner == o {
-					out = append(out, Lock{tx, p.e.item(), h.kind})
+					out = append(out, Lock{o.tx, p.e.item(), h.kind})
 				}
 			}
 		}
@@ -218,10 +250,10 @@ func (l *Locks) Held() []Lock {
 // Queue lists the requests that wait in a queue. Those that stand aside are not in it.
 func (l *Locks) Queue() []Lock {
 	var out []Lock
-	for _, tx := range l.Transactions() {
-		for _, p := range l.owners[tx].at {
+	for _, o := range l.sorted() {
+		for _, p := range o.at {
 			if p.w != nil && !p.w.aside {
-				out = append(out, Lock{tx, p.e.item(), p.w.Kind})
+				out = append(out, Lock{o.tx, p.e.item(), p.w.Kind})
 			}
 		}
 	}

@@ -157,7 +157,7 @@ func check(t *testing.T, seed uint64, l *Locks) {
 	}
 	for _, tab := range l.tables {
 		n := tab.whole.waiting()
-		for _, e := range tab.items {
+		for e := tab.first; e != nil; e = e.next {
 			n += e.waiting()
 			if len(e.holders)+e.waiting() == 0 {
 				t.Fatalf("seed %d: %v is kept for nobody", seed, e.item())

@@ -6,11 +6,31 @@ import (
 	"netsplit/kit/term"
 )
 
-// owner is a transaction with what it holds and waits for, in the order in which it came to it.
-type owner struct {
-	tx   Tx
-	at   []place
-	room [4]place
+// Owner is a transaction with what it holds and waits for, in the order in which it came to it. The zero Owner is ready
+// for use. It must not be copied, and serves one transaction at a time.
+type Owner struct {
+	tx         Tx
+	in         *Locks // where it holds or wants something, or has; nil: nowhere
+	next, prev *Owner // in the ring of in
+	at         []place
+	room       [4]place
+}
+
+// Idle reports whether it has had everything taken from it, so that no lock table knows it.
+func (o *Owner) Idle() bool { return o.in == nil }
+
+// enter takes an owner into the ring.
+func (l *Locks) enter(o *Owner, tx Tx) {
+	clear(o.at) // what it had in a lock table that is no more
+	o.tx, o.in, o.at = tx, l, o.room[:0]
+	o.next, o.prev = &l.owners, l.owners.prev
+	o.prev.next, l.owners.prev = o, o
+}
+
+// leave takes an owner out of the ring.
+func (o *Owner) leave() {
+	o.prev.next, o.next.prev = o.next, o.prev
+	o.in, o.next, o.prev = nil, nil, nil
 }
 
 // place is an entry where a transaction holds something or, with w, waits.
@@ -23,7 +43,10 @@ type place struct {
 type table struct {
 	name    string
 	whole   entry
-	items   map[any]*entry
+	items   []*entry // by hash, those of one place linked by same; a power of two
+	count   int      // of items
+	first   *entry   // the items in the order in which they came, linked by next
+	last    *entry
 	waiting int // requests that wait for one of its items
 }
 
@@ -34,8 +57,12 @@ func (t *table) crowded() bool { return len(t.whole.holders) > 0 || t.whole.wait
 type entry struct {
 	table   *table
 	key     term.Term
-	hash    any // the key as a key of table.items
+	hash    uint64
+	exact   bool // no other key has this hash
 	looked  bool
+	same    *entry // in table.items
+	next    *entry // in the order of coming
+	prev    *entry
 	holders []holder // in the order of the grants; one that had a read lock and writes has two
 	writers int      // of the holders, those that write
 	queue   lines    // these keep what they hold; youngest first
@@ -44,7 +71,7 @@ type entry struct {
 }
 
 type holder struct {
-	owner *owner
+	owner *Owner
 	kind  Kind
 }
 
@@ -58,7 +85,7 @@ func (e *entry) waiting() int {
 }
 
 // has reports whether a transaction holds the item in at least that kind.
-func (e *entry) has(o *owner, k Kind) bool {
+func (e *entry) has(o *Owner, k Kind) bool {
 	for i := range e.holders {
 		if e.holders[i].owner == o && e.holders[i].kind >= k {
 			return true
@@ -67,7 +94,7 @@ func (e *entry) has(o *owner, k Kind) bool {
 	return false
 }
 
-func (e *entry) take(o *owner, k Kind) {
+func (e *entry) take(o *Owner, k Kind) {
 	if e.holders == nil {
 		e.holders = e.room[:0]
 	}
@@ -76,7 +103,13 @@ func (e *entry) take(o *owner, k Kind) {
 }
 
 // drop takes everything from a holder.
-func (e *entry) drop(o *owner) {
+func (e *entry) drop(o *Owner) {
+	if len(e.holders) == 1 && e.holders[0].owner == o {
+		e.writers -= int(e.holders[0].kind)
+		e.holders[0].owner = nil
+		e.holders = e.holders[:0]
+		return
+	}
 	e.holders = slices.DeleteFunc(e.holders, func(h holder) bool {
 		if h.owner != o {
 			return false
@@ -95,46 +128,95 @@ func (l *Locks) entry(i Item) *entry {
 	if i.Key == nil {
 		return &t.whole
 	}
-	k := term.Key(i.Key)
-	e := t.items[k]
-	if e == nil {
-		if n := len(l.idle.entries); n > 0 {
-			e = l.idle.entries[n-1]
-			l.idle.entries = l.idle.entries[:n-1]
-		} else {
-			e = &entry{}
+	hash, exact := term.Hash(i.Key)
+	for e := t.items[hash&uint64(len(t.items)-1)]; e != nil; e = e.same {
+		if e.hash == hash && (exact && e.exact || term.Equal(e.key, i.Key)) {
+			return e
 		}
-		e.table, e.key, e.hash = t, i.Key, k
-		t.items[k] = e
 	}
+	var e *entry
+	if n := len(l.idle.entries); n > 0 {
+		e = l.idle.entries[n-1]
+		l.idle.entries = l.idle.entries[:n-1]
+	} else {
+		e = &entry{}
+	}
+	e.table, e.key, e.hash, e.exact = t, i.Key, hash, exact
+	t.add(e)
 	return e
+}
+
+// fewItems is the size of a table's hash table to begin with.
+const fewItems = 8
+
+// add takes an item into its table.
+func (t *table) add(e *entry) {
+	if t.count == len(t.items) {
+		t.items = make([]*entry, 2*len(t.items))
+		for x := t.first; x != nil; x = x.next {
+			t.link(x)
+		}
+	}
+	t.count++
+	t.link(e)
+	if e.prev = t.last; e.prev != nil {
+		e.prev.next = e
+	} else {
+		t.first = e
+	}
+	t.last = e
+}
+
+func (t *table) link(e *entry) {
+	at := &t.items[e.hash&uint64(len(t.items)-1)]
+	e.same, *at = *at, e
+}
+
+// remove takes an item out of its table.
+func (t *table) remove(e *entry) {
+	at := &t.items[e.hash&uint64(len(t.items)-1)]
+	for *at != e {
+		at = &(*at).same
+	}
+	*at = e.same
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		t.first = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		t.last = e.prev
+	}
+	e.same, e.next, e.prev = nil, nil, nil
+	if t.count--; t.count == 0 && len(t.items) > maxIdle {
+		t.items = make([]*entry, fewItems)
+	}
 }
 
 func (l *Locks) table(name string) *table {
 	if len(l.tables) >= maxIdle {
 		for n, t := range l.tables {
-			if len(t.items) == 0 && !t.crowded() {
+			if t.count == 0 && !t.crowded() {
 				delete(l.tables, n)
 			}
 		}
 	}
-	t := &table{name: name, items: map[any]*entry{}}
+	t := &table{name: name, items: make([]*entry, fewItems)}
 	t.whole.table = t
 	l.tables[name] = t
 	return t
 }
 
-func (l *Locks) owner(tx Tx) *owner {
-	var o *owner
-	if n := len(l.idle.owners); n > 0 {
-		o = l.idle.owners[n-1]
-		l.idle.owners = l.idle.owners[:n-1]
-	} else {
-		o = &owner{}
-		o.at = o.room[:0]
+// owner makes an owner for one that is known by its name.
+func (l *Locks) owner() *Owner {
+	n := len(l.idle.owners)
+	if n == 0 {
+		return &Owner{}
 	}
-	o.tx = tx
-	l.owners[tx] = o
+	o := l.idle.owners[n-1]
+	l.idle.owners = l.idle.owners[:n-1]
 	return o
 }
 
@@ -153,9 +235,9 @@ func (l *Locks) tidy() {
 		if len(e.holders) > 0 || e.waiting() > 0 {
 			continue
 		}
-		delete(e.table.items, e.hash)
+		e.table.remove(e)
 		if len(l.idle.entries) < maxIdle && cap(e.holders) <= maxIdle {
-			e.table, e.key, e.hash = nil, nil, nil
+			e.table, e.key = nil, nil
 			l.idle.entries = append(l.idle.entries, e)
 		}
 	}

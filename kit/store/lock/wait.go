@@ -5,7 +5,7 @@ import "slices"
 // waiter is a request in a queue (its transaction keeps what it holds), or standing aside with nothing.
 type waiter struct {
 	Request
-	owner *owner
+	owner *Owner
 	e     *entry
 	aside bool
 	rerun bool // it has stood aside and must run again
@@ -95,7 +95,7 @@ func first(a, b *waiter) *waiter {
 }
 
 // wait puts a request in line.
-func (l *Locks) wait(o *owner, e *entry, r Request, aside bool) {
+func (l *Locks) wait(o *Owner, e *entry, r Request, aside bool) {
 	var w *waiter
 	if n := len(l.idle.waiters); n > 0 {
 		w = l.idle.waiters[n-1]
@@ -144,19 +144,19 @@ func (l *Locks) refuse(w *waiter) {
 	e := w.e
 	l.look(e) // kept from here until it waits there again
 	l.release(w.owner)
-	l.wait(l.owner(w.Tx), e, w.Request, true)
+	l.wait(w.owner, e, w.Request, true)
 }
 
 // decide is mnesia_locker's can_lock: a conflict with an older holder refuses, one with a younger queues. Without
 // conflict a request also respects those that queue, unless it is queued itself. o is the asker; it may be nil.
-func (e *entry) decide(r Request, o *owner, queued bool) Answer {
+func (e *entry) decide(r Request, o *Owner, queued bool) Answer {
 	ans := e.meet(r, o, Granted)
 	t := e.table
 	switch {
 	case e.key != nil && len(t.whole.holders) > 0:
 		ans = t.whole.meet(r, o, ans)
 	case e.key == nil:
-		for _, x := range t.items {
+		for x := t.first; x != nil; x = x.next {
 			if ans = x.meet(r, o, ans); ans == Refused {
 				break
 			}
@@ -174,7 +174,7 @@ func (e *entry) decide(r Request, o *owner, queued bool) Answer {
 }
 
 // meet looks at the holders of an entry; ans is what is known already.
-func (e *entry) meet(r Request, o *owner, ans Answer) Answer {
+func (e *entry) meet(r Request, o *Owner, ans Answer) Answer {
 	if ans == Refused || r.Kind == Read && e.writers == 0 {
 		return ans
 	}
@@ -287,7 +287,7 @@ func (l *Locks) serveTable(e *entry) {
 	if e.key != nil {
 		add(e)
 	} else {
-		for _, x := range e.table.items {
+		for x := e.table.first; x != nil; x = x.next {
 			add(x)
 		}
 	}
