@@ -54,6 +54,7 @@ type tcpConn struct {
 	later   *time.Timer // wakes the goroutine for what SendLater left; nil before the first
 	armed   bool        // later runs
 	corked  time.Time   // since when what is sent waits for the reader; zero when it does not
+	urgent  bool        // pending has more than SendLater's
 
 	direct directWrite
 
@@ -113,6 +114,7 @@ func (c *tcpConn) Send(frame []byte) error {
 	}
 	if c.out.link.rule.Load() == nil && c.out.empty() {
 		c.appendLocked(frame)
+		c.urgent = true
 		c.flushAndUnlock()
 		return nil
 	}
@@ -135,11 +137,11 @@ func (c *tcpConn) SendLater(frame []byte) error {
 		return nil
 	}
 	c.appendLocked(frame)
-	if time.Since(c.last) < busyGap { // there is a next one without waiting for it
+	if c.corked.IsZero() && time.Since(c.last) < busyGap { // there is a next one without waiting for it
 		c.flushAndUnlock()
 		return nil
 	}
-	if !c.writing && !c.armed && c.corked.IsZero() { // a writer looks again, and a reader
+	if !c.writing && !c.armed { // a writer looks again
 		c.armed = true
 		if c.later == nil {
 			c.later = time.AfterFunc(LaterTime, c.kick)
@@ -159,6 +161,7 @@ func (c *tcpConn) SendPacket(frame []byte) error {
 	}
 	if c.out.link.rule.Load() == nil {
 		c.appendLocked(frame)
+		c.urgent = true
 		c.flushAndUnlock()
 		return nil
 	}
@@ -248,7 +251,7 @@ func (c *tcpConn) takeLocked() []byte {
 		c.rest = nil
 	} else {
 		buf = c.pending
-		c.pending, c.spare = c.spare[:0], nil
+		c.pending, c.spare, c.urgent = c.spare[:0], nil, false
 	}
 	c.flying = len(buf)
 	return buf
@@ -365,13 +368,13 @@ func (c *tcpConn) cork() {
 // at once, others are about to run because of them, and what they send goes along.
 func (c *tcpConn) uncork() {
 	c.mu.Lock()
-	if c.run > 1 && len(c.pending) == 0 {
+	if c.run > 1 && !c.urgent {
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
 	}
 	c.corked, c.run = time.Time{}, 0
-	if c.writing || len(c.pending) == 0 {
+	if c.writing || !c.urgent {
 		c.mu.Unlock()
 		return
 	}
