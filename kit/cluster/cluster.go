@@ -39,6 +39,8 @@ type Spec struct {
 	StartStore bool
 	// Manual nodes connect only when somebody asks them to; Up then does not wait for links.
 	Manual bool
+	// PreventOverlap is node.Config's setting of that name, for every node.
+	PreventOverlap bool
 	// Temporary clusters belong to the process that starts them: their nodes end with it at the latest, and
 	// Close takes them down and removes their folder. Lab then is only the start of the name.
 	Temporary bool

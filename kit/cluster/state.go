@@ -32,9 +32,10 @@ type labFile struct {
 	Temporary bool           `json:"temporary,omitempty"`
 	Ready     bool           `json:"ready"` // false while it is being started
 	// Settings that a restarted node gets again.
-	StartStore bool          `json:"start_store,omitempty"`
-	Manual     bool          `json:"manual,omitempty"`
-	IdleExit   time.Duration `json:"idle_exit,omitempty"`
+	StartStore     bool          `json:"start_store,omitempty"`
+	Manual         bool          `json:"manual,omitempty"`
+	PreventOverlap bool          `json:"prevent_overlapping_partitions,omitempty"`
+	IdleExit       time.Duration `json:"idle_exit,omitempty"`
 }
 
 // nodeFile is nodes/NAME/process.json: the node's process as it was started last.

@@ -132,7 +132,7 @@ func (c *Cluster) prepare(spec Spec) error {
 	}
 	c.lab = labFile{Lab: spec.Lab, ID: rand.Text(), Since: time.Now().Round(time.Millisecond), Dir: spec.Dir, Program: spec.Program,
 		Nodes: slices.Clone(spec.Nodes), Doors: doors, Cookie: rand.Text(), Temporary: spec.Temporary,
-		StartStore: spec.StartStore, Manual: spec.Manual, IdleExit: spec.IdleExit}
+		StartStore: spec.StartStore, Manual: spec.Manual, PreventOverlap: spec.PreventOverlap, IdleExit: spec.IdleExit}
 	for _, n := range spec.Nodes {
 		if err := os.MkdirAll(f.disc(n), 0o700); err != nil {
 			return broken(err)
@@ -199,7 +199,10 @@ func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Pe
 	f := c.files
 	cfg := node.Config{Node: n, Lab: c.lab.Lab, LabID: c.lab.ID, LabFile: f.labJSON(), Cookie: c.lab.Cookie, Rules: rules,
 		Disc: f.disc(n), Backups: f.backups(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n), Used: f.used(),
-		StartStore: c.lab.StartStore, Manual: c.lab.Manual, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
+		StartStore: c.lab.StartStore, Manual: c.lab.Manual, PreventOverlap: c.lab.PreventOverlap, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
+	var before node.Config
+	_ = readJSON(f.config(n), &before) // the first time there is none
+	cfg.Boot = before.Boot + 1
 	for _, p := range peers {
 		if p.Node == n {
 			cfg.Addr = p.Addr

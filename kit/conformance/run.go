@@ -54,6 +54,7 @@ type run struct {
 	damages []Step // to discs of nodes that do not run
 	txs     map[string]*tx
 	procs   map[string]kit.NodeName // where a named process is
+	pids    map[string]term.Pid     // those that proc_spawn and proc made
 	asked   int                     // clients made for background steps
 	place   string                  // where the last step was done
 }
@@ -86,7 +87,7 @@ func (e errNotYet) Error() string { return e.what + " is not known yet" }
 // means that the run itself could not go on; what the product does wrong is in the Result.
 func Run(ctx context.Context, w World, t Trace) (Result, error) {
 	r := &run{w: w, ctx: ctx, trace: t, up: map[kit.NodeName]bool{}, cuts: map[[2]kit.NodeName]bool{},
-		bg: map[string]*pending{}, txs: map[string]*tx{}, procs: map[string]kit.NodeName{},
+		bg: map[string]*pending{}, txs: map[string]*tx{}, procs: map[string]kit.NodeName{}, pids: map[string]term.Pid{},
 		cmp: comparer{nodes: t.Nodes, ordered: map[string]bool{}, pids: map[string]string{}}}
 	for _, n := range t.Nodes {
 		r.up[n] = true
@@ -194,7 +195,7 @@ func (r *run) compare(s Step, got json.RawMessage) string {
 
 // learn asks a node what verbs and operations there are.
 func (r *run) learn() error {
-	if len(r.trace.Kernel) > 0 || len(r.trace.Env) > 0 {
+	if r.trace.odd() {
 		r.verbs = map[string][]string{}
 		return nil // every step is not yet known: such nodes cannot be made
 	}
@@ -313,6 +314,9 @@ func (r *run) connectAll() error {
 			continue
 		}
 		peers := r.reachable(n)
+		if r.trace.manual() {
+			r.connect(n, peers)
+		}
 		ok := r.until(patience, func() bool {
 			have := r.names(n, "nodes")
 			return !slices.ContainsFunc(peers, func(p kit.NodeName) bool { return !slices.Contains(have, p) })
@@ -322,6 +326,15 @@ func (r *run) connectAll() error {
 		}
 	}
 	return nil
+}
+
+// connect tells a node to connect to others, as the recording runner does.
+func (r *run) connect(n kit.NodeName, peers []kit.NodeName) {
+	for _, p := range peers {
+		if n < p {
+			r.w.Call(r.ctx, "conformance", n, door.Request{Verb: "connect", Args: []term.Term{term.Atom(p)}})
+		}
+	}
 }
 
 // names asks a node for a list of node names; nil when it does not answer with one.

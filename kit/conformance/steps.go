@@ -52,7 +52,12 @@ func (r *run) step(s Step) (json.RawMessage, error) {
 		return r.txKill(s)
 	case "tx_info":
 		return r.txInfo(s)
+	case "proc_spawn", "proc", "is_alive", "rpc", "erpc", "multicall", "global_sync":
+		return r.dist(s)
 	case "events", "mailbox":
+		if _, ok := r.pids[s.text("p")]; ok {
+			return r.mailbox(s)
+		}
 		return r.events(s)
 	case "boot_events":
 		return r.bootEvents(s)
@@ -286,6 +291,11 @@ func (r *run) events(s Step) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.collect(s, func() json.RawMessage { return r.call(r.ctx, "p-"+p, n, "events", args...) })
+}
+
+// collect asks for messages again and again.
+func (r *run) collect(s Step, ask func() json.RawMessage) (json.RawMessage, error) {
 	due := -1
 	var want struct {
 		OK []json.RawMessage `json:"ok"`
@@ -296,7 +306,7 @@ func (r *run) events(s Step) (json.RawMessage, error) {
 	all := []json.RawMessage{}
 	last := r.w.Now()
 	for {
-		out := r.call(r.ctx, "p-"+p, n, "events", args...)
+		out := ask()
 		got, ok := okList(out)
 		if !ok {
 			return out, nil

@@ -36,6 +36,20 @@ type Trace struct {
 // connected reports whether the nodes are to be connected without being asked to.
 func (t Trace) connected() bool { return t.Connect == nil || *t.Connect }
 
+// manual reports whether nodes connect only when asked to, as those of the recording runner do. It makes no difference to
+// stores; traces of the distribution itself show it.
+func (t Trace) manual() bool { return !t.connected() || t.Topic == "dist" }
+
+// odd reports whether the trace wants nodes with settings that there are not.
+func (t Trace) odd() bool {
+	for name := range t.Kernel {
+		if name != "prevent_overlapping_partitions" {
+			return true
+		}
+	}
+	return len(t.Env) > 0
+}
+
 // Step is one step: its fields as they stand in the file.
 type Step map[string]json.RawMessage
 

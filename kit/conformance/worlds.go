@@ -23,7 +23,7 @@ var _ World = (*cluster.Cluster)(nil)
 func Real(home string, program []string) Maker {
 	return func(ctx context.Context, t Trace, _ uint64) (World, error) {
 		return cluster.Up(ctx, cluster.Spec{Lab: "trace-" + t.ID, Nodes: t.Nodes, Program: program, Home: home, Temporary: true,
-			Manual: !t.connected(), Who: "conformance"})
+			Manual: t.manual(), PreventOverlap: t.Kernel["prevent_overlapping_partitions"], Who: "conformance"})
 	}
 }
 
@@ -36,7 +36,7 @@ func Simulated(dir, pkg string, crash sim.CrashKind) Maker {
 		if err != nil {
 			return nil, err
 		}
-		setup, err := json.Marshal(node.Config{Manual: !t.connected()})
+		setup, err := json.Marshal(node.Config{Manual: t.manual(), PreventOverlap: t.Kernel["prevent_overlapping_partitions"]})
 		if err != nil {
 			return nil, err
 		}

@@ -30,6 +30,12 @@ type Config struct {
 	Static     bool                       `json:"static,omitempty"` // no gossip: Peers are all there is
 	// Incarnation tells this life of the node from earlier ones, and grows; 0 takes the clock.
 	Incarnation uint64 `json:"incarnation,omitempty"`
+	// Boot counts the starts of the node in its lab, from 1, so that pids of an earlier life are not those of new
+	// processes; 0 takes the clock.
+	Boot uint64 `json:"boot,omitempty"`
+	// PreventOverlap disconnects nodes further after a partial cut, so that no node is in two parts of the cluster: what
+	// Erlang does by default since OTP 25 (prevent_overlapping_partitions) and nodes here do not.
+	PreventOverlap bool `json:"prevent_overlapping_partitions,omitempty"`
 
 	// The rest is for real nodes only.
 	Disc     string        `json:"disc,omitempty"`    // folder of the disc copies; empty for none

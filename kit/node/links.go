@@ -22,7 +22,8 @@ type links struct {
 	set  chan struct{}             // closed when mesh is set
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced at every Up and Down
+	changed chan struct{}         // closed and replaced at every Up and Down
+	parting map[kit.NodeName]bool // links that this node takes down itself
 }
 
 // receiver is what the links feed: the store. For one peer the calls are serial and in order.
@@ -33,7 +34,7 @@ type receiver interface {
 }
 
 func newLinks(n *Node) *links {
-	return &links{node: n, set: make(chan struct{}), changed: make(chan struct{})}
+	return &links{node: n, set: make(chan struct{}), changed: make(chan struct{}), parting: map[kit.NodeName]bool{}}
 }
 
 // start connects to the known peers and feeds what happens on their links to r.
@@ -59,18 +60,38 @@ func (l *links) handle(r receiver, e peer.Event) {
 	<-l.set // the first link may be up before Start has returned, and what the store then sends must not be lost
 	switch e.Kind {
 	case peer.Frame:
-		if e.Channel == storeChannel {
+		switch e.Channel {
+		case storeChannel:
 			r.Receive(e.Node, e.Frame)
+		case procChannel:
+			l.node.procs.Receive(e.Node, e.Frame)
 		}
 	case peer.Up:
 		l.node.Report("event", "node "+string(e.Node)+" is up")
 		r.PeerUp(e.Node)
+		l.node.procs.PeerUp(e.Node)
 		l.wake()
 	case peer.Down:
 		l.node.Report("event", "node "+string(e.Node)+" is down: "+e.Reason)
 		r.PeerDown(e.Node)
+		l.node.procs.PeerDown(e.Node, lossReason(e.Reason, l.parted(e.Node)))
 		l.wake()
 	}
+}
+
+// parts notes that this node takes a link down itself; parted tells, once.
+func (l *links) parts(n kit.NodeName) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parting[n] = true
+}
+
+func (l *links) parted(n kit.NodeName) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ours := l.parting[n]
+	delete(l.parting, n)
+	return ours
 }
 
 func (l *links) wake() {
@@ -98,14 +119,14 @@ func (l *links) Up() []kit.NodeName {
 }
 
 // Send queues a frame for a peer's store. When the link is down it is lost, and PeerDown tells; a queue that is
-// full ends the link, since the stores rely on every frame of a session.
+// full ends the link, since stores and processes rely on every frame of a session.
 func (l *links) Send(to kit.NodeName, frame []byte) {
-	l.send(to, frame, (*peer.Mesh).Send)
+	l.send(to, storeChannel, frame, (*peer.Mesh).Send)
 }
 
 // SendLater is Send for a frame that nobody waits for.
 func (l *links) SendLater(to kit.NodeName, frame []byte) {
-	l.send(to, frame, (*peer.Mesh).SendLater)
+	l.send(to, storeChannel, frame, (*peer.Mesh).SendLater)
 }
 
 // Queued tells how many bytes wait to be sent to a node (store.Queuer).
@@ -116,12 +137,12 @@ func (l *links) Queued(to kit.NodeName) int {
 	return 0
 }
 
-func (l *links) send(to kit.NodeName, frame []byte, how func(*peer.Mesh, kit.NodeName, byte, []byte) error) {
+func (l *links) send(to kit.NodeName, channel byte, frame []byte, how func(*peer.Mesh, kit.NodeName, byte, []byte) error) {
 	m := l.mesh.Load()
 	if m == nil {
 		return
 	}
-	if err := how(m, to, storeChannel, frame); kit.KindOf(err) == kit.Overloaded {
+	if err := how(m, to, channel, frame); kit.KindOf(err) == kit.Overloaded {
 		l.node.logf("link to %s: %v", to, err)
 		l.reset(m, to)
 	}

@@ -16,6 +16,7 @@ import (
 	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/mnesia"
+	"netsplit/kit/proc"
 	"netsplit/kit/store"
 	"netsplit/kit/store/disk"
 	"netsplit/kit/term"
@@ -29,6 +30,11 @@ type App struct {
 	// Start runs once when the node stands, before its door opens; the store is started only if the configuration
 	// says so. What it starts must end with ctx. An error ends the node.
 	Start func(ctx context.Context, n *Node) error
+	// Funcs are functions that processes can run, here and asked for by other nodes, by name. They may not have the names
+	// of the built-in ones (see the verb functions).
+	Funcs map[string]proc.Func
+	// Resolvers settle clashes of global names, by name, besides random_exit (the default), random_notify and notify_all.
+	Resolvers map[string]proc.Resolver
 }
 
 // Verb answers one request. ctx ends when the client goes away or the node stops. An error becomes an outcome: a
@@ -57,6 +63,8 @@ type Node struct {
 	network wire.Network
 	links   *links
 	store   *store.Store
+	procs   *proc.Runtime
+	doing   *procFace // the processes as the door shows them
 	face    *mnesia.Face
 	disk    *disk.Disk
 	files   *disk.Kept // nil when they lie on the disc
@@ -72,6 +80,9 @@ func (n *Node) Name() kit.NodeName { return n.cfg.Node }
 
 // Store is the node's store.
 func (n *Node) Store() *store.Store { return n.store }
+
+// Procs is the runtime of the node's processes.
+func (n *Node) Procs() *proc.Runtime { return n.procs }
 
 // Nodes lists the other nodes whose link is up, sorted.
 func (n *Node) Nodes() []kit.NodeName { return n.links.Up() }
@@ -119,7 +130,7 @@ func run(ctx context.Context, cfg Config, app App, place Place, ready func(*Node
 	n.ctx, n.stop = context.WithCancelCause(ctx)
 	defer n.stop(ErrStopped)
 	defer func() { err = errors.Join(err, n.close()) }()
-	if err := n.open(place); err != nil {
+	if err := n.open(place, app); err != nil {
 		return err
 	}
 	if err := n.mount(app); err != nil {
@@ -142,7 +153,7 @@ func run(ctx context.Context, cfg Config, app App, place Place, ready func(*Node
 }
 
 // open makes the layers, the lowest first.
-func (n *Node) open(place Place) error {
+func (n *Node) open(place Place, app App) error {
 	for to, rule := range n.cfg.Rules {
 		n.network.Rules().Set(to, rule)
 	}
@@ -163,6 +174,9 @@ func (n *Node) open(place Place) error {
 		}
 	}
 	n.links = newLinks(n)
+	if err := n.openProcs(app); err != nil {
+		return err
+	}
 	cfg := store.Config{Peers: n.links, Disk: n.disk, Watch: n.storeEvent}
 	if place.Files != nil {
 		if n.files, err = disk.OpenKept(*place.Files); err != nil {
@@ -177,10 +191,27 @@ func (n *Node) open(place Place) error {
 	return n.links.start(n.store)
 }
 
-// mount makes the door's verbs: the node's, the store's, the program's.
+// openProcs makes the runtime of processes.
+func (n *Node) openProcs(app App) (err error) {
+	boot := n.cfg.Boot
+	if boot == 0 { // lives that follow each other within a second would have the same pids
+		boot = uint64(n.begun.Unix())
+	}
+	n.procs, err = proc.New(proc.Config{Self: n.cfg.Node, Boot: boot, Peers: procLinks{n.links}, Funcs: app.Funcs, Resolvers: app.Resolvers,
+		PreventOverlap: n.cfg.PreventOverlap, Seed: n.cfg.Seed, Report: func(text string) { n.Report("event", text) }})
+	if err == nil {
+		n.doing = newProcFace(n, n.procs)
+	}
+	return err
+}
+
+// mount makes the door's verbs: the node's, those of processes, the store's, the program's.
 func (n *Node) mount(app App) error {
 	mux, err := door.NewMux(n.verbs()...)
 	if err != nil {
+		return err
+	}
+	if err := mux.Add(n.doing.verbs()...); err != nil {
 		return err
 	}
 	if err := mux.Add(n.face.Verbs()...); err != nil {
@@ -226,6 +257,9 @@ func (n *Node) close() error {
 	var errs []error
 	if n.face != nil {
 		n.face.Close()
+	}
+	if n.procs != nil {
+		errs = append(errs, n.procs.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

@@ -39,7 +39,7 @@ func simConfig(start simlink.Start) (Config, error) {
 		}
 	}
 	cfg.Node, cfg.Cookie, cfg.Static = start.Node, start.Cookie, true
-	cfg.Incarnation = uint64(start.Boots)
+	cfg.Incarnation, cfg.Boot = uint64(start.Boots), uint64(start.Boots)
 	cfg.Peers = nil
 	for _, n := range start.Nodes {
 		if n != start.Node {

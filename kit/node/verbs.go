@@ -108,6 +108,9 @@ func (n *Node) verbDisconnect(ctx context.Context, r door.Request) door.Outcome 
 		return door.FromError(err)
 	}
 	wasUp := slices.Contains(n.links.Up(), to)
+	if wasUp {
+		n.links.parts(to)
+	}
 	if err := n.links.mesh.Load().Disconnect(to); err != nil {
 		if kit.KindOf(err) == kit.NotFound {
 			return boolean(false)

@@ -20,6 +20,7 @@ import (
 	"netsplit/kit/mnesia"
 	"netsplit/kit/node"
 	"netsplit/kit/peer"
+	"netsplit/kit/proc"
 	"netsplit/kit/simlink"
 	"netsplit/kit/store"
 	"netsplit/kit/store/commit"
@@ -43,7 +44,7 @@ var (
 func packages() map[string]fs.FS {
 	return map[string]fs.FS{
 		"kit": kit.Sources, "kit/term": term.Sources, "kit/door": door.Sources, "kit/wire": wire.Sources,
-		"kit/peer": peer.Sources, "kit/store": store.Sources, "kit/store/match": match.Sources,
+		"kit/peer": peer.Sources, "kit/proc": proc.Sources, "kit/store": store.Sources, "kit/store/match": match.Sources,
 		"kit/store/lock": lock.Sources, "kit/store/commit": commit.Sources, "kit/store/disk": disk.Sources,
 		"kit/store/split": split.Sources,
 		"kit/mnesia":      mnesia.Sources, "kit/node": node.Sources, "kit/simlink": simlink.Sources,

@@ -1,0 +1,373 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/term"
+)
+
+// Process is one process as its own function sees it. Only that function may call its methods, one at a time; a
+// killed process does not come back from them.
+type Process struct {
+	rt      *Runtime
+	pid     term.Pid
+	fn      string
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wake    chan struct{} // one token: something came
+	reason  term.Term     // why it ended; under the runtime's lock
+	acting  sync.Mutex    // of an attended process: one at a time
+	running bool          // its function has not returned; under the runtime's lock
+}
+
+// gone is what a method of a process that has ended panics with; run catches it.
+type gone struct{ reason term.Term }
+
+// Gone reports whether a recovered panic means that the process had ended.
+func Gone(p any) bool { _, is := p.(gone); return is }
+
+func (p *Process) wakeUp() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the life of a process's goroutine.
+func (p *Process) run(f Func, args []term.Term) {
+	value, e := p.apply(f, args)
+	p.rt.step(func(c *Core) {
+		p.running = false
+		delete(p.rt.busy, p.pid.ID)
+		if e == nil {
+			c.Return(p.pid.ID, "return", value)
+			c.Exit(p.pid.ID, Normal)
+			return
+		}
+		answer := e.Reason
+		if e.Class == "error" {
+			answer = term.T(e.Reason, e.Stack)
+		}
+		c.Return(p.pid.ID, e.Class, answer)
+		c.Exit(p.pid.ID, e.exitReason())
+	})
+	p.cancel()
+}
+
+// apply calls the function and gives what it raised.
+func (p *Process) apply(f Func, args []term.Term) (value term.Term, e *Exception) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case gone:
+			value, e = nil, &Exception{Class: "exit", Reason: Killed} // it has ended already; this changes nothing
+		case *Exception:
+			e = exception(v, p.fn, len(args))
+		default:
+			e = &Exception{Class: "error", Reason: term.T(term.Atom("panic"), term.Bin(strings.ToValidUTF8(fmt.Sprintf("%.1000v", v), "?"))),
+				Stack: term.List{panicFrame(p.fn, len(args))}}
+		}
+	}()
+	value, err := f(p, args)
+	if err != nil {
+		return nil, exception(err, p.fn, len(args))
+	}
+	if value == nil {
+		value = term.Atom("ok")
+	}
+	return value, nil
+}
+
+// panicFrame finds where a panic came from, below the runtime's own frames.
+func panicFrame(fn string, arity int) term.Tuple {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "runtime.") && f.Function != "" {
+			return frameOf(fn, arity, path.Base(f.File), f.Line)
+		}
+		if !more {
+			return frameOf(fn, arity, "", 0)
+		}
+	}
+}
+
+// do makes a step in the name of the process; it does not return when that has ended.
+func (p *Process) do(f func(c *Core)) {
+	p.rt.mu.Lock()
+	if p.rt.live[p.pid.ID] != p || p.rt.closed {
+		reason := p.reason
+		p.rt.mu.Unlock()
+		panic(gone{reason})
+	}
+	defer p.rt.mu.Unlock()
+	p.rt.stepLocked(f)
+}
+
+// alive panics when the process has ended.
+func (p *Process) alive() { p.do(func(*Core) {}) }
+
+// Self is the process's own pid.
+func (p *Process) Self() term.Pid { return p.pid }
+
+// Node is the name of the node that the process runs on.
+func (p *Process) Node() kit.NodeName { return p.rt.cfg.Self }
+
+// Context ends with the process.
+func (p *Process) Context() context.Context { return p.ctx }
+
+// Send sends a message to a pid, to a local name (an atom) or to {name, node}. A receiver that is not there gets
+// nothing, and nobody is told; but a local name that nobody has is badarg, as in Erlang. A message to another node that is longer
+// than MaxMessage is kit.Invalid. Send waits while too much waits to be sent to the node.
+func (p *Process) Send(to term.Term, msg term.Term) error {
+	switch to := to.(type) {
+	case term.Pid:
+		if err := p.room(to.Node, msg); err != nil {
+			return err
+		}
+		p.do(func(c *Core) { c.Send(p.pid, to, msg) })
+		return nil
+	case term.Atom:
+		var err error
+		p.do(func(c *Core) {
+			if _, ok := c.Whereis(string(to)); !ok {
+				err = badarg()
+				return
+			}
+			c.SendName(p.pid, string(to), c.self, msg)
+		})
+		return err
+	case term.Tuple:
+		if name, node, ok := nameAt(to); ok {
+			if err := p.room(node, msg); err != nil {
+				return err
+			}
+			p.do(func(c *Core) { c.SendName(p.pid, name, node, msg) })
+			return nil
+		}
+	}
+	return badarg()
+}
+
+// nameAt reads {name, node}.
+func nameAt(t term.Tuple) (name, node string, ok bool) {
+	if len(t) != 2 {
+		return "", "", false
+	}
+	n, ok1 := t[0].(term.Atom)
+	at, ok2 := t[1].(term.Atom)
+	return string(n), string(at), ok1 && ok2
+}
+
+// busyQueue is how many bytes may wait for a node before who sends more must wait, as Erlang's busy distribution ports.
+const busyQueue = 4 << 20
+
+// room waits until a message may be sent to a node.
+func (p *Process) room(node string, msg term.Term) error {
+	if node == string(p.rt.cfg.Self) || p.rt.cfg.Peers == nil {
+		return nil
+	}
+	if size := sizeOf(msg); size > MaxMessage {
+		return &kit.Error{Op: "send", Kind: kit.Invalid, Err: fmt.Errorf("the message has %d bytes; the limit between nodes is %d", size, MaxMessage)}
+	}
+	for p.rt.cfg.Peers.Queued(kit.NodeName(node)) > busyQueue {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-p.ctx.Done():
+			p.alive()
+		}
+	}
+	return nil
+}
+
+// Forever lets Receive wait as long as it takes.
+const Forever time.Duration = -1
+
+// Receive takes the first message out of the mailbox that match is true for, whatever came before it; a nil match takes
+// any. It waits for one until timeout is over, and gives false then; with 0 it only looks.
+func (p *Process) Receive(timeout time.Duration, match func(term.Term) bool) (term.Term, bool) {
+	var expired <-chan time.Time
+	if timeout > 0 {
+		t := time.NewTimer(timeout)
+		defer t.Stop()
+		expired = t.C
+	}
+	for seen := 0; ; {
+		msg, ok := p.next(&seen, match)
+		if ok {
+			return msg, true
+		}
+		if timeout == 0 {
+			return nil, false
+		}
+		select {
+		case <-p.wake:
+		case <-expired:
+			timeout = 0 // one more look: it may have come at the last moment
+		case <-p.ctx.Done():
+			p.alive()
+		}
+	}
+}
+
+// next takes a message that matches, from the one numbered seen on. match runs without the lock: only this process
+// takes messages away, so that the numbers stay.
+func (p *Process) next(seen *int, match func(term.Term) bool) (msg term.Term, ok bool) {
+	for {
+		p.do(func(c *Core) {
+			box := &c.procs[p.pid.ID].box
+			switch {
+			case *seen >= box.len():
+			case match == nil:
+				msg, ok = box.take(*seen), true
+			default:
+				msg = box.at(*seen)
+			}
+		})
+		if ok || msg == nil {
+			return msg, ok
+		}
+		if match(msg) {
+			p.do(func(c *Core) { msg, ok = c.procs[p.pid.ID].box.take(*seen), true })
+			return msg, ok
+		}
+		*seen++
+		msg = nil
+	}
+}
+
+// Spawn begins a process of a named function at a node; its output goes where this process's output goes. A node that
+// cannot be reached gives the pid of a process that has ended with noconnection, as in Erlang; an unknown function is
+// kit.NotFound, too many processes kit.Overloaded.
+func (p *Process) Spawn(node kit.NodeName, fn string, args ...term.Term) (term.Pid, error) {
+	return p.spawn(node, fn, request{args: args})
+}
+
+// SpawnLink is Spawn of a process that is linked from its first moment on.
+func (p *Process) SpawnLink(node kit.NodeName, fn string, args ...term.Term) (term.Pid, error) {
+	return p.spawn(node, fn, request{args: args, link: true})
+}
+
+// SpawnMonitor is Spawn of a process that is watched from its first moment on; the number is the monitor's.
+func (p *Process) SpawnMonitor(node kit.NodeName, fn string, args ...term.Term) (term.Pid, uint64, error) {
+	req := request{args: args}
+	p.do(func(c *Core) { req.monitor = c.ref() })
+	pid, err := p.spawn(node, fn, req)
+	return pid, req.monitor, err
+}
+
+// Link links to a process; see Core.Link.
+func (p *Process) Link(to term.Pid) (err error) {
+	p.do(func(c *Core) { err = c.Link(p.pid.ID, to) })
+	return err
+}
+
+// Unlink takes a link away.
+func (p *Process) Unlink(to term.Pid) { p.do(func(c *Core) { c.Unlink(p.pid.ID, to) }) }
+
+// TrapExit makes exit signals messages {'EXIT', Pid, Reason}.
+func (p *Process) TrapExit(on bool) { p.do(func(c *Core) { c.Trap(p.pid.ID, on) }) }
+
+// Monitor watches a process; when it ends, or is not there, the message {'DOWN', Ref, process, Pid, Reason} comes, once.
+func (p *Process) Monitor(of term.Pid) (ref uint64) {
+	p.do(func(c *Core) { ref = c.Monitor(p.pid.ID, of) })
+	return ref
+}
+
+// MonitorName watches whoever has a name at a node; DOWN then tells {Name, Node} instead of the pid.
+func (p *Process) MonitorName(name string, node kit.NodeName) (ref uint64) {
+	p.do(func(c *Core) { ref = c.MonitorName(p.pid.ID, name, string(node)) })
+	return ref
+}
+
+// Demonitor ends a monitor and takes its message back if it has come.
+func (p *Process) Demonitor(ref uint64) { p.do(func(c *Core) { c.Demonitor(p.pid.ID, ref) }) }
+
+// SendExit sends an exit signal: kill cannot be trapped, normal does nothing to who does not trap.
+func (p *Process) SendExit(to term.Pid, reason term.Term) {
+	p.do(func(c *Core) { c.SendExit(p.pid, to, reason) })
+	p.alive() // it may have been to itself
+}
+
+// Exit ends the process; it does not return.
+func (p *Process) Exit(reason term.Term) { panic(&Exception{Class: "exit", Reason: reason}) }
+
+// Register gives the process a local name.
+func (p *Process) Register(name string) (err error) {
+	p.do(func(c *Core) { err = c.Register(name, p.pid) })
+	return err
+}
+
+// MonitorNodes subscribes to nodeup and nodedown; see Core.MonitorNodes.
+func (p *Process) MonitorNodes(on, reason bool) {
+	p.do(func(c *Core) { c.MonitorNodes(p.pid.ID, on, reason) })
+}
+
+// MonitorNode asks for one nodedown message; see Core.MonitorNode.
+func (p *Process) MonitorNode(node kit.NodeName, on bool) {
+	p.do(func(c *Core) { c.MonitorNode(p.pid.ID, string(node), on) })
+}
+
+// Leader is the process, or the node (ID 0), that the output of this one goes to.
+func (p *Process) Leader() (leader term.Pid) {
+	p.do(func(c *Core) { leader = c.procs[p.pid.ID].leader })
+	return leader
+}
+
+// Printf writes output: lines shown at the node where the first of its ancestors was spawned, as Erlang's group leaders
+// do it.
+func (p *Process) Printf(format string, args ...any) {
+	text := strings.ToValidUTF8(fmt.Sprintf(format, args...), "?")
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		line = line[:min(len(line), MaxLine)]
+		p.do(func(c *Core) {
+			leader := c.procs[p.pid.ID].leader
+			c.route(leader.Node, Signal{Op: OpOutput, From: p.pid, To: leader, Term: term.Bin(strings.ToValidUTF8(line, ""))})
+		})
+	}
+}
+
+// ErrEnded is what Act gives for a process that has ended, before or meanwhile.
+var ErrEnded = errors.New("the process has ended")
+
+// Act does something in the name of an attended process; two do so one after the other. An error that f gives or raises
+// is given back and does not end the process.
+func (p *Process) Act(f func() error) (err error) {
+	p.acting.Lock()
+	defer p.acting.Unlock()
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case gone:
+			err = ErrEnded
+		case *Exception:
+			err = v
+		default:
+			panic(v)
+		}
+	}()
+	p.alive()
+	return f()
+}
+
+// End ends an attended process.
+func (p *Process) End(reason term.Term) {
+	p.rt.step(func(c *Core) { c.Exit(p.pid.ID, reason) })
+}
+
+// Ended gives the reason that the process ended with; false while it lives.
+func (p *Process) Ended() (term.Term, bool) {
+	p.rt.mu.Lock()
+	defer p.rt.mu.Unlock()
+	return p.reason, p.rt.live[p.pid.ID] != p
+}
