@@ -109,7 +109,7 @@ func (v view) decodeFields(fields map[string]json.RawMessage, depth int) (starla
 	}
 	for _, name := range names {
 		inner := v
-		inner.names = v.names || !slices.Contains([]string{"record", "old", "what", "key", "value"}, name)
+		inner.names = v.names || !slices.Contains([]string{"record", "old", "what", "key", "value", "message", "results"}, name)
 		if f.kind == "event" && inner.names == v.names {
 			inner.names = false // rows and keys are data
 		}

@@ -38,7 +38,7 @@ func (s *Session) pages() []page {
 		list = append(list, page{"tx." + f.name, "tx." + f.name + "(" + f.usage + ")", f.doc, ""})
 	}
 	for _, f := range nodeFunctions {
-		list = append(list, page{"node." + f.name, "a." + f.name + "(" + f.usage + ")", f.doc, ""})
+		list = append(list, page{"node." + f.name, "a." + f.name + "(" + f.usage + ")", f.doc, f.example})
 	}
 	return list
 }
@@ -91,6 +91,23 @@ Step by step, to see two of them meet:
   t2.read("person", "ada")      # blocked
   t1.commit()
   t2.wait()                     # now it has its answer
+`},
+	{"processes", `Processes
+
+  p = a.spawn("b", "counter")     # runs at b; what it writes is shown here
+  a.processes(), b.processes()    # what runs where
+  a.send(p, "increment")          # no answer: whether it arrives nobody tells
+  a.send(p, ("get", a.self()))    # a.self() is your own process at a
+  a.flush()                       # the messages that it got
+  a.monitor(p)                    # DOWN with the reason comes when p ends
+  a.exit(p, "kill")
+  a.rpc("b", "add", 1, 2)         # a function's answer, or badrpc
+
+a.functions() lists what can be run; a program of yours adds its own
+(node.App{Funcs: ...}). Names: a.register("counter", p) on one node,
+a.global_register("boss", p) on all. When two sides of a cut gave the same
+name away, the heal settles it: by default the process on the later node is
+killed. A message to a node that is not connected connects to it first.
 `},
 	{"language", `The language
 
@@ -166,7 +183,7 @@ func (s *Session) overview() string {
 	if s.opts.Lab != "" {
 		fmt.Fprintf(&b, "lab.data is this lab's data: %s\n\n", cutText(valueText(s.globals["lab"].(*fieldsValue).get("data")), 200))
 	}
-	b.WriteString("help(\"cut\") explains one function; help(\"values\"), help(\"transactions\") and\nhelp(\"language\") explain more; help(\"node\"), help(\"db\"), help(\"tx\") list.")
+	b.WriteString("help(\"cut\") explains one function; help(\"values\"), help(\"transactions\"),\nhelp(\"processes\") and help(\"language\") explain more; help(\"node\"), help(\"db\")\nand help(\"tx\") list.")
 	return b.String()
 }
 

@@ -11,18 +11,23 @@ import (
 	"netsplit/kit/term"
 )
 
-// nodeFunctions are what a node has besides its store.
-var nodeFunctions = []struct {
-	name, usage, doc string
-	call             func(n *Node, r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
-}{
-	{"nodes", "", "The nodes that this one is connected to.", (*Node).plainVerb},
-	{"ping", "node", "pong when the other node answers, else pang.", (*Node).peerVerb},
-	{"connect", "node", "Connects to another node; True when connected.", (*Node).peerVerb},
-	{"disconnect", "node", "Closes the connection to another node.", (*Node).peerVerb},
-	{"events", "", "Events since they were last asked for: system events, and what a.db.subscribe asked for.", (*Node).nodeEvents},
-	{"call", "verb, arguments...", "Asks the node's program for one of its own verbs.", (*Node).callVerb},
-	{"verbs", "", "The verbs that the node's program answers.", (*Node).plainVerb},
+// nodeFunction is a function of a node, besides those of its store.
+type nodeFunction struct {
+	name, usage, doc, example string
+	call                      func(n *Node, r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+}
+
+// nodeFunctions are all of them.
+var nodeFunctions = slices.Concat(linkFunctions, processFunctions())
+
+var linkFunctions = []nodeFunction{
+	{"nodes", "", "The nodes that this one is connected to.", "a.nodes()", (*Node).plainVerb},
+	{"ping", "node", "pong when the other node answers, else pang.", "a.ping(b)", (*Node).peerVerb},
+	{"connect", "node", "Connects to another node; True when connected.", "a.connect(b)", (*Node).peerVerb},
+	{"disconnect", "node", "Closes the connection to another node.", "a.disconnect(b)", (*Node).peerVerb},
+	{"events", "", "Events since they were last asked for: system events, and what a.db.subscribe asked for.", "a.events()", (*Node).nodeEvents},
+	{"call", "verb, arguments...", "Asks the node's program for one of its own verbs.", `a.call("status")`, (*Node).callVerb},
+	{"verbs", "", "The verbs that the node's program answers.", "a.verbs()", (*Node).plainVerb},
 }
 
 // Attr gives the store (db), the name, and the node's functions.
