@@ -42,9 +42,10 @@ func TestCloseEndsWaits(t *testing.T) {
 				}
 				var holder, waiter *Tx
 				if c.older {
-					waiter, holder = begin(c.node), begin("a")
-				} else {
-					holder, waiter = begin("a"), begin(c.node)
+					waiter = begin(c.node)
+				}
+				if holder = begin("a"); !c.older {
+					waiter = begin(c.node)
 				}
 				if c.used {
 					if _, err := waiter.Read("t", term.Int(2), WriteLock); err != nil {
@@ -66,7 +67,6 @@ func TestCloseEndsWaits(t *testing.T) {
 				default:
 				}
 				waiter.Close()
-				synctest.Wait()
 				var e *Error
 				if err := <-ended; !errors.As(err, &e) || e.Reason != term.Term(term.Atom("killed")) {
 					t.Errorf("it ended with %v", err)
