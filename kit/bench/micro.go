@@ -119,10 +119,11 @@ func increment(tx *store.Tx, k term.Term) error {
 	return tx.Write("c", term.Tuple{term.Atom("c"), k, term.Int(field(rows[0], 2) + 1)})
 }
 
-// got checks that a read has found the one row of a key.
+// got checks that a read has found the one row of a key. As in the original, which matches [_], a client does not look into
+// the row: what a look costs is its own affair, and is the processor's cache.
 func got(k term.Term) func([]term.Tuple, error) error {
 	return func(rows []term.Tuple, err error) error {
-		if err == nil && (len(rows) != 1 || rows[0][1] != k) {
+		if err == nil && len(rows) != 1 {
 			err = wrong("reading key %s gave %d rows", term.String(k), len(rows))
 		}
 		return err

@@ -84,6 +84,7 @@ const (
 	lockRerun              // granted after standing aside
 	lockLost               // the node has gone
 	lockFailed             // the rows cannot be read there
+	lockKilled             // the transaction was closed
 )
 
 func (l *locks) init() {
@@ -243,9 +244,11 @@ func (l *locks) stray(of func(*prepared) bool) {
 	}
 }
 
-func (c *lockCall) tell(r lockReply) {
+func (c *lockCall) tell(r lockReply) { tell(c.ch, r) }
+
+func tell(ch chan lockReply, r lockReply) {
 	select {
-	case c.ch <- r:
+	case ch <- r:
 	default: // nobody waits any more
 	}
 }
@@ -301,7 +304,7 @@ func (s *Store) onLock(from kit.NodeName, r *reader) {
 func (s *Store) onLocked(from kit.NodeName, r *reader) {
 	rep := lockReply{from: from, id: r.num(), answer: lockAnswer(r.num())}
 	rep.rows = r.rows()
-	if r.err != nil {
+	if r.err != nil || rep.answer > lockFailed {
 		return
 	}
 	l := &s.locks

@@ -94,7 +94,7 @@ func (st *txState) free() {
 type txWait struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	closed chan struct{}  // closed with the activity; made when it first waits for a lock
+	calls  chan lockReply // of the requests for locks that are waited for
 	lost   []kit.NodeName // the nodes that have gone while the transaction was open
 }
 
@@ -205,19 +205,14 @@ func (tx *Tx) lost(forget bool) []kit.NodeName {
 	return ns
 }
 
-// killed gives a channel that is closed with the activity, whatever becomes of its maker's context.
-func (tx *Tx) killed() <-chan struct{} {
-	l := &tx.life
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := tx.wait()
-	if w.closed == nil {
-		w.closed = make(chan struct{})
-		if l.closed.Load() {
-			close(w.closed)
-		}
-	}
-	return w.closed
+// listen has the channel of a request for a lock hear lockKilled when the activity is closed, whatever becomes of its
+// maker's context; nil ends that. It reports false when the activity is closed already. A channel that is full does
+// not hear it: who has taken something from one looks again.
+func (tx *Tx) listen(ch chan lockReply) bool {
+	tx.life.mu.Lock()
+	defer tx.life.mu.Unlock()
+	tx.wait().calls = ch
+	return !tx.life.closed.Load()
 }
 
 // stop ends ctx.
@@ -235,12 +230,8 @@ func (tx *Tx) stop() {
 	if w.cancel != nil {
 		w.cancel()
 	}
-	if w.closed != nil {
-		select {
-		case <-w.closed:
-		default:
-			close(w.closed)
-		}
+	if w.calls != nil {
+		tell(w.calls, lockReply{answer: lockKilled})
 	}
 }
 

@@ -246,18 +246,24 @@ func (tx *Tx) awaitOne(c *lockCall) (lockReply, error) {
 	if c.refused {
 		return lockReply{from: c.node, id: c.id, answer: lockRefused}, nil
 	}
+	var r lockReply
 	select {
-	case r := <-c.ch:
-		return r, nil
+	case r = <-c.ch:
 	default:
+		defer tx.listen(nil)
+		if !tx.listen(c.ch) {
+			return r, tx.gone()
+		}
+		select {
+		case r = <-c.ch:
+		case <-tx.base.Done():
+			r.answer = lockKilled
+		}
 	}
-	select {
-	case r := <-c.ch:
-		return r, nil
-	case <-tx.base.Done():
-	case <-tx.killed():
+	if r.answer == lockKilled {
+		return lockReply{}, tx.gone()
 	}
-	return lockReply{}, tx.gone()
+	return r, nil
 }
 
 func except(calls []*lockCall, id uint64) []*lockCall {
@@ -300,7 +306,12 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 		defer timer.Stop()
 		late = timer.C
 	}
+	defer tx.listen(nil)
 	for {
+		if !tx.listen(ch) {
+			s.forget(&lockCall{id: r.id})
+			return tx.gone()
+		}
 		select {
 		case again := <-ch:
 			if again.id != r.id {
@@ -318,9 +329,6 @@ func (tx *Tx) standAside(r lockReply, ch chan lockReply) error {
 			tx.dropLocks("")
 			return ErrRestart
 		case <-tx.base.Done():
-			s.forget(&lockCall{id: r.id})
-			return tx.gone()
-		case <-tx.killed():
 			s.forget(&lockCall{id: r.id})
 			return tx.gone()
 		}
