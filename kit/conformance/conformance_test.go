@@ -240,7 +240,7 @@ func TestCompare(t *testing.T) {
 // Every trace that we have can be read, and every step says what to do.
 func TestLoad(t *testing.T) {
 	all, err := Load("testdata")
-	if err != nil || len(all) != 325 {
+	if err != nil || len(all) != 335 {
 		t.Fatalf("%d traces, %v", len(all), err)
 	}
 	part, err := Load("testdata", "part")

@@ -197,15 +197,37 @@ func (c *Core) route(node string, s Signal) {
 	}
 }
 
-// connect lets a signal wait for the link to a node, which is asked for with the first.
+// connect lets a signal wait for the link to a node, which is asked for with the first. When too many wait already it
+// is as if the node could not be reached.
 func (c *Core) connect(node string, s Signal) {
 	queue, trying := c.waiting[node]
-	if len(queue) >= MaxConnecting && s.Op == OpSend {
+	if len(queue) >= MaxConnecting {
+		c.bounce(s)
 		return
 	}
 	c.waiting[node] = append(queue, s)
 	if !trying {
 		c.effect(Effect{Kind: Connect, Node: node})
+	}
+}
+
+// bounce takes that a signal cannot be sent: links and monitors fire, questions have no answer, the rest is lost.
+func (c *Core) bounce(s Signal) {
+	p := c.find(s.From)
+	switch s.Op {
+	case OpLink:
+		if p != nil {
+			c.exitSignal(p, Signal{Op: OpExitLink, From: s.To, To: p.pid, Term: NoConnection})
+		}
+	case OpMonitor, OpMonitorName:
+		if p != nil {
+			c.down(p, s.Ref, NoConnection)
+		}
+	case OpSpawn, OpCall, OpLock, OpUnlock, OpWithdraw, OpSync:
+		if _, asked := c.asked[s.Ref]; asked {
+			c.Forget(s.Ref)
+			c.effect(Effect{Kind: Answered, Ref: s.Ref})
+		}
 	}
 }
 

@@ -155,16 +155,8 @@ func (c *Core) ConnectFailed(node string) {
 	}
 	delete(c.waiting, node)
 	for _, s := range queue {
-		p := c.find(s.From)
-		switch {
-		case p == nil:
-		case s.Op == OpLink:
-			c.exitSignal(p, Signal{Op: OpExitLink, From: s.To, To: p.pid, Term: NoConnection})
-		case s.Op == OpMonitor || s.Op == OpMonitorName:
-			c.down(p, s.Ref, NoConnection)
-		}
+		c.bounce(s)
 	}
-	c.loseAnswers(node)
 	c.tellOnce(node)
 }
 

@@ -330,8 +330,9 @@ func (p *Process) Printf(format string, args ...any) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		line = line[:min(len(line), MaxLine)]
+		leader := p.Leader()
+		_ = p.room(leader.Node, term.Bin(line)) // a line is never too long
 		p.do(func(c *Core) {
-			leader := c.procs[p.pid.ID].leader
 			c.route(leader.Node, Signal{Op: OpOutput, From: p.pid, To: leader, Term: term.Bin(strings.ToValidUTF8(line, ""))})
 		})
 	}

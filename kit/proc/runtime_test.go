@@ -355,6 +355,11 @@ func TestBadInput(t *testing.T) {
 		if _, err := nodes[0].RegisterGlobal(t.Context(), term.Atom("x"), p.Self(), "nosuch"); kit.KindOf(err) != kit.NotFound {
 			t.Error(err)
 		}
+		for i := range MaxConnecting + 10 { // more than may wait for a connection: the last ones fail at once
+			nodes[0].step(func(c *Core) { c.SendName(p.Self(), "x", "zz", term.Int(i)) })
+		}
+		ref := p.Monitor(term.Pid{Node: "zz", ID: 1})
+		want(t, p, fmt.Sprintf("{'DOWN',%d,process,<zz.1>,noconnection}", ref))
 		nodes[1].Receive("a", []byte{1, 2, 3})
 		forged := Signal{Op: OpExit, From: term.Pid{Node: "b", ID: 1}, To: p.Self(), Term: Kill}
 		nodes[0].Receive("c", forged.Encode())
