@@ -92,42 +92,13 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		if _, err := tx.LockGlobal(term.Atom("mnesia_late_disc_load"), v.nodes, WriteLock); err != nil {
 			return err
 		}
-		theirs, claims, silent := map[string][]kit.NodeName{}, map[string]map[kit.NodeName]knowledge{}, []kit.NodeName(nil)
-		claim := func(by kit.NodeName, name string, st knowledge) {
-			if claims[name] == nil {
-				claims[name] = map[kit.NodeName]knowledge{}
-			}
-			claims[name][by] = st
-		}
-		for _, n := range v.nodes {
-			if n == s.self {
-				continue
-			}
-			r, err := s.call(ctx, n, "intents", term.List{})
-			t, _ := r.(term.Tuple)
-			if err != nil || len(t) != 2 {
-				silent = append(silent, n)
-				continue
-			}
-			loads, _ := t[0].(term.List)
-			for _, t := range loads {
-				if a, ok := t.(term.Atom); ok {
-					theirs[string(a)] = append(theirs[string(a)], n)
-				}
-			}
-			said, _ := t[1].(term.List)
-			for _, x := range said {
-				if name, st, ok := knowledgeIn(x); ok {
-					claim(n, name, st)
-				}
-			}
-		}
+		in := s.askIntents(ctx, v.nodes)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, name := range tabs {
 			t := s.tabs[name]
-			claim(s.self, name, s.known[name])
-			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, theirs[name]) && (!orphans || t.heir(claims[name], silent) == s.self) {
+			in.claim(s.self, name, s.known[name])
+			if t != nil && t.data == nil && t.own != Unknown && !s.heed(t, in.theirs[name]) && (!orphans || t.heir(in.claims[name], append(in.doubtful[name], in.silent...)) == s.self) {
 				s.intents[name] = true
 				mine = append(mine, name)
 			}
@@ -143,6 +114,57 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 	return mine
 }
 
+// intents is what all nodes say about their tables.
+type intents struct {
+	theirs   map[string][]kit.NodeName             // who has loaded a table, or is about to load it from its disc
+	claims   map[string]map[kit.NodeName]knowledge // what they know of its copies
+	doubtful map[string][]kit.NodeName             // who is in doubt about a transaction on it
+	silent   []kit.NodeName                        // those that have not decided yet
+}
+
+func (in *intents) claim(by kit.NodeName, name string, k knowledge) {
+	if in.claims[name] == nil {
+		in.claims[name] = map[kit.NodeName]knowledge{}
+	}
+	in.claims[name][by] = k
+}
+
+// askIntents asks all others what they intend; of this node it has the doubts only.
+func (s *Store) askIntents(ctx context.Context, nodes []kit.NodeName) *intents {
+	in := &intents{theirs: map[string][]kit.NodeName{}, claims: map[string]map[kit.NodeName]knowledge{}, doubtful: map[string][]kit.NodeName{}}
+	for _, name := range s.doubtful() {
+		in.doubtful[name] = []kit.NodeName{s.self}
+	}
+	names := func(t term.Term, to map[string][]kit.NodeName, n kit.NodeName) {
+		l, _ := t.(term.List)
+		for _, x := range l {
+			if a, ok := x.(term.Atom); ok {
+				to[string(a)] = append(to[string(a)], n)
+			}
+		}
+	}
+	for _, n := range nodes {
+		if n == s.self {
+			continue
+		}
+		r, err := s.call(ctx, n, "intents", term.List{})
+		t, _ := r.(term.Tuple)
+		if err != nil || len(t) != 3 {
+			in.silent = append(in.silent, n)
+			continue
+		}
+		names(t[0], in.theirs, n)
+		names(t[2], in.doubtful, n)
+		said, _ := t[1].(term.List)
+		for _, x := range said {
+			if name, k, ok := knowledgeIn(x); ok {
+				in.claim(n, name, k)
+			}
+		}
+	}
+	return in
+}
+
 // knowledge is what a node keeps on its disc of a table: whose copies there it knows to be old, of others while its own is loaded, or
 // its own while another is; and when that last changed while its own was loaded, in the clock of transactions.
 type knowledge struct {
@@ -153,7 +175,8 @@ type knowledge struct {
 // heir gives the node that loads a table which nobody has and all could: the smallest, as Mnesia has it, but of those whose
 // copy is not known to be old. Mnesia takes the smallest of all, and with it an old copy, when the others died at the same moment.
 // A node that says so of itself is right; of another it is right when it was the later of the two to have the table and see
-// something change, for the other may have caught up since. While one of them is silent there is none.
+// something change, for the other may have caught up since. While one of them is silent, or in doubt about a transaction on the
+// table, there is none.
 func (t *tab) heir(claims map[kit.NodeName]knowledge, silent []kit.NodeName) kit.NodeName {
 	disc := slices.Sorted(slices.Values(slices.Concat(t.Disc, t.DiscOnly)))
 	if slices.ContainsFunc(disc, func(n kit.NodeName) bool { return slices.Contains(silent, n) }) {
@@ -275,7 +298,8 @@ func (s *Store) dumped(name string) bool {
 	return s.disk != nil && slices.ContainsFunc(s.disk.Tables(), func(t disk.Table) bool { return t.Name == name })
 }
 
-// serveIntents tells which tables this node has loaded or is about to load from its disc, and what it knows of all copies.
+// serveIntents tells which tables this node has loaded or is about to load from its disc, what it knows of all copies,
+// and which tables it is in doubt about.
 func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -290,7 +314,11 @@ func serveIntents(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
 	for _, name := range sortedKeys(s.known) {
 		known = append(known, term.T(term.Atom(name), s.known[name].term()))
 	}
-	return term.T(l, known), nil
+	doubts := term.List{}
+	for _, name := range s.doubtful() {
+		doubts = append(doubts, term.Atom(name))
+	}
+	return term.T(l, known, doubts), nil
 }
 
 // loadLocal makes the own copy from the disc, or empty when it has none there.

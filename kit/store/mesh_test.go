@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -259,15 +260,15 @@ func (m *mesh) lose(from, to kit.NodeName, k frameKind) {
 	m.lost[link][k] = true
 }
 
-// crash ends nodes at the same moment, so that none of them learns of another's end. With power it is a power failure:
+// crash ends nodes at the same moment, so that none of them learns of another's end, or sees its links go. With power it is a power failure:
 // their discs lose what was not synced.
 func (m *mesh) crash(power bool, names ...kit.NodeName) {
 	m.mu.Lock()
 	for _, a := range names {
 		n := m.nodes[a]
 		for p := range n.up {
+			delete(n.up, p)
 			if slices.Contains(names, p) {
-				delete(n.up, p)
 				delete(m.nodes[p].up, a)
 			}
 		}
@@ -275,7 +276,9 @@ func (m *mesh) crash(power bool, names ...kit.NodeName) {
 			n.files.Crash(nil)
 		}
 	}
-	m.lost = nil
+	maps.DeleteFunc(m.lost, func(link [2]kit.NodeName, _ map[frameKind]bool) bool {
+		return slices.Contains(names, link[0]) || slices.Contains(names, link[1])
+	})
 	m.mu.Unlock()
 	for _, a := range names {
 		n := m.nodes[a]

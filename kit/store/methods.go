@@ -23,6 +23,7 @@ func methods() map[string]method {
 		"flush":         serveFlush,
 		"loaded":        serveLoaded,
 		"adopt":         serveAdopt,
+		"resolved":      serveResolved,
 		"schema_check":  schemaCheck,
 		"schema_make":   schemaMake,
 		"schema_delete": schemaDelete,

@@ -26,7 +26,7 @@ import (
 //	start N M...                        the store starts and asks other nodes for their schema
 //	full|room N                         the disc of a node is full; it has room again
 //	crash N...                          they die at the same moment; power N... and lose what was not synced
-//	lose N N KIND                       frames vanish: prepare, vote, decide
+//	lose N N KIND                       frames vanish: prepare, vote, decide, outcome
 //	wipe N                              the disc of a node that does not run is empty
 //	cut|heal N N                        the link between two nodes
 //	create N table=T ram=a,b disc=c type=bag index=attr majority
@@ -124,7 +124,7 @@ func (sc *script) run(cmd string) string {
 		sc.m.crash(cmd == "power", sc.nodes(0)...)
 		return "dead"
 	case "lose":
-		kind := map[string]frameKind{"prepare": fPrepare, "vote": fVote, "decide": fDecide}[sc.arg(2)]
+		kind := map[string]frameKind{"prepare": fPrepare, "vote": fVote, "decide": fDecide, "outcome": fOutcomeIs}[sc.arg(2)]
 		sc.m.lose(sc.node(0), sc.node(1), kind)
 		return "lost from now on"
 	case "wipe":

@@ -32,6 +32,7 @@ type participants struct {
 	forget  []commitID                  // those that nobody needs any more
 	over    map[kit.NodeName]int        // since a coordinator was told what is settled
 	ruled   map[commitID]commit.State   // decisions made while the coordinator was away
+	kept    []commitID                  // commits that were not the coordinator's, in the own log; oldest first
 }
 
 // remembered is how many outcomes are kept for participants in doubt.

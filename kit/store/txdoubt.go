@@ -142,6 +142,7 @@ func (s *Store) readDoubts() {
 	p := &s.part
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.kept = nil
 	for _, m := range s.disk.AllMeta() {
 		k, _ := m.Key.(term.Tuple)
 		id, ok := idOfMeta(k)
@@ -153,11 +154,15 @@ func (s *Store) readDoubts() {
 			ns, _ := m.Value.(term.List)
 			p.owed[id] = nodesOf(ns)
 			p.done[id] = commit.Committed
+		case term.Term(term.Atom("ruled")):
+			p.kept = append(p.kept, id)
+			p.done[id] = commit.Committed
 		case term.Term(term.Atom("prepared")):
 			pr, ok := prepareOf(m.Value)
 			if ok && pr.id == id && p.voted[id] == nil {
 				vt := newVoted(s.self, pr)
 				vt.logged, vt.found, vt.schema = true, true, nil // a schema is merged when its node joins
+				vt.p.Found()
 				p.voted[id] = vt
 			}
 		}
@@ -241,19 +246,48 @@ func (s *Store) forsake(gone []kit.NodeName) {
 	s.go_(func(context.Context) {
 		up := s.peers.Up()
 		s.doubts(func(vt *voted) commit.Act {
-			if slices.Contains(gone, vt.p.Coordinator()) {
-				return vt.p.Down(vt.p.Coordinator(), up)
+			var act commit.Act
+			for _, n := range gone {
+				if a := vt.p.Forsake(n, up); !act.Ended {
+					act.Ask, act.Ended, act.State = append(act.Ask, a.Ask...), a.Ended, a.State
+				}
 			}
-			return commit.Act{}
+			return act
 		})
 		s.noteDoubts()
-		s.mu.Lock()
-		nodes := slices.Sorted(maps.Keys(s.nodes))
-		s.mu.Unlock()
-		for _, n := range nodes {
-			s.adoptOrphans(n)
-		}
+		s.adoptAll()
 	})
+}
+
+// tellResolved lets all nodes look after their tables: some may have waited for a transaction that was in doubt here.
+func (s *Store) tellResolved() {
+	s.mu.Lock()
+	others := s.others()
+	s.mu.Unlock()
+	for _, n := range others {
+		s.cast(n, "resolved", term.List{})
+	}
+	_, _ = serveResolved(s, s.self, nil)
+}
+
+// serveResolved takes the news that a node is not in doubt any more about some transaction.
+func serveResolved(s *Store, _ kit.NodeName, _ term.Term) (term.Term, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == running {
+		s.go_(func(context.Context) { s.adoptAll() })
+	}
+	return nil, nil
+}
+
+// adoptAll looks after tables that nobody has loaded, when one that stood in the way does not any more.
+func (s *Store) adoptAll() {
+	s.mu.Lock()
+	nodes := slices.Sorted(maps.Keys(s.nodes))
+	s.mu.Unlock()
+	for _, n := range nodes {
+		s.adoptOrphans(n)
+	}
 }
 
 // doubts lets something happen to all transactions that this node has voted for; false when there are none.
@@ -266,9 +300,11 @@ func (s *Store) doubts(event func(vt *voted) commit.Act) bool {
 		p.mu.Lock()
 		vt := p.voted[id]
 		var act commit.Act
+		var st commit.State
 		var asked []kit.NodeName
 		if vt != nil {
 			act = event(vt)
+			st = vt.p.State()
 			if act.Ended {
 				p.rule(id, act.State)
 				s.cp.spoil()
@@ -283,7 +319,7 @@ func (s *Store) doubts(event func(vt *voted) commit.Act) bool {
 			continue
 		}
 		if !act.Ended {
-			s.sendOutcome(id, commit.Preparing, asked)
+			s.sendOutcome(id, st, asked)
 			asked = nil
 		}
 		if len(act.Ask) > 0 || act.Ended {
@@ -329,9 +365,11 @@ func (s *Store) onOutcome(from kit.NodeName, r *reader) {
 		switch {
 		case vt == nil && p.driven[id] == nil:
 			st = s.unheard(id, logged)
-			p.record(id, st) // it cannot be prepared here any more
+			if id.Node != s.self {
+				p.record(id, st) // it cannot be prepared here any more
+			}
 		case vt != nil && (vt.p.Alone() || vt.found):
-			st = commit.Preparing
+			st = vt.p.State()
 		default:
 			if len(p.askedBy[id]) < maxAskers {
 				p.askedBy[id] = append(p.askedBy[id], from)
@@ -351,10 +389,12 @@ const maxAskers = 256
 // may have lost its memory. Callers hold part.mu.
 func (s *Store) unheard(id commitID, logged bool) commit.State {
 	switch {
+	case slices.Contains(s.part.kept, id):
+		return commit.Committed
 	case id.Time > s.born && id.Time > s.part.evicted:
 		return commit.Aborted
 	case id.Node == s.self && logged && s.disk != nil:
-		return commit.Aborted // a decision stays in the log until nobody can ask for it
+		return commit.Aborted // a decision stays in the log until nobody can ask for it; so it has not decided
 	}
 	return commit.Forgotten
 }
@@ -378,17 +418,18 @@ func (s *Store) tellOutcome(id commitID, asked []kit.NodeName) {
 // onOutcomeIs takes an answer.
 func (s *Store) onOutcomeIs(from kit.NodeName, r *reader) {
 	id, st := r.commit(), commit.State(r.num())
-	if r.err != nil || st > commit.Forgotten {
+	if r.err != nil || st > commit.Presumed {
 		return
 	}
-	p := &s.part
+	p, up := &s.part, s.peers.Up()
 	p.mu.Lock()
 	vt := p.voted[id]
 	var act commit.Act
 	if vt != nil {
-		if act = vt.p.Outcome(from, st); act.Ended && st != act.State {
+		if act = vt.p.Outcome(from, st, up); act.Ended && st != act.State && !vt.p.Presumed() {
 			p.rule(id, act.State)
 		}
+		vt.told = vt.told || from == id.Node && act.Ended && act.State == commit.Committed
 	}
 	p.mu.Unlock()
 	if vt != nil {
@@ -407,7 +448,21 @@ func (p *participants) rule(id commitID, st commit.State) {
 	}
 }
 
-// maxRuled bounds the decisions that wait for their coordinator to come back.
+// keepRuling gives what goes into the log with a commit that was not the coordinator's: another participant that was down
+// may ask for it when both have been restarted. The oldest of very many are forgotten.
+func (p *participants) keepRuling(id commitID) []disk.Change {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = append(p.kept, id)
+	changes := []disk.Change{{Op: disk.SetMeta, Key: metaTx("ruled", id), Value: term.Atom("committed")}}
+	if len(p.kept) > maxRuled {
+		changes = append(changes, disk.Change{Op: disk.DelMeta, Key: metaTx("ruled", p.kept[0])})
+		p.kept = slices.Delete(p.kept, 0, 1)
+	}
+	return changes
+}
+
+// maxRuled bounds the decisions that wait for their coordinator to come back, and those that are kept.
 const maxRuled = 4096
 
 // compare tells a node that has come back what was decided about its transactions without it.
@@ -469,6 +524,22 @@ func (s *Store) promised(tx lock.Tx) bool {
 		}
 	}
 	return false
+}
+
+// doubtful lists the tables that a transaction changes which was found in the log.
+func (s *Store) doubtful() []string {
+	s.part.mu.Lock()
+	defer s.part.mu.Unlock()
+	var tabs []string
+	for _, vt := range s.part.voted {
+		for i := range vt.ops {
+			if vt.found && !slices.Contains(tabs, vt.ops[i].tab) {
+				tabs = append(tabs, vt.ops[i].tab)
+			}
+		}
+	}
+	slices.Sort(tabs)
+	return tabs
 }
 
 // inDoubt gives the transactions that this node has voted for without knowing their end.

@@ -370,6 +370,10 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 	if vt.logged {
 		done = []disk.Change{{Op: disk.DelMeta, Key: metaTx("prepared", id)}}
 	}
+	heard := vt.told && !vt.found
+	if act.State == commit.Committed && vt.logged && !vt.told {
+		done = append(append(done, s.part.keepRuling(id)...), s.noteLost(id, vt)...)
+	}
 	if act.State == commit.Committed {
 		s.cp.gate.RLock()
 		s.applySchema(vt.schema)
@@ -378,7 +382,7 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 		if err != nil {
 			s.breakDown("cannot write a committed transaction: " + err.Error())
 		}
-		if !vt.told {
+		if !heard {
 			s.passOn(vt)
 		}
 	} else if vt.logged {
@@ -392,6 +396,9 @@ func (s *Store) conclude(id commitID, vt *voted, act commit.Act) {
 	s.tellOutcome(id, asked)
 	if vt.logged {
 		s.settled(id.Node)
+	}
+	if vt.found {
+		s.tellResolved()
 	}
 }
 
@@ -428,6 +435,23 @@ func (s *Store) noteMissed(pr *prepared) []disk.Change {
 		if t := s.tabs[name]; t != nil && t.data != nil {
 			s.missed[name] = sorted(s.missed[name], slices.DeleteFunc(slices.Clone(pr.left), func(n kit.NodeName) bool { return !slices.Contains(t.active, n) }))
 			notes = append(notes, s.noteBehind(name)...)
+		}
+	}
+	return notes
+}
+
+// noteLost gives what goes into the log with a commit after a crash which the coordinator has not decided: that its copies are
+// old, as this node knew at the time.
+func (s *Store) noteLost(id commitID, vt *voted) []disk.Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var notes []disk.Change
+	for i := range vt.ops {
+		name := vt.ops[i].tab
+		k := s.known[name]
+		if t := s.tabs[name]; vt.found && t != nil && (t.storage(id.Node) == Disc || t.storage(id.Node) == DiscOnly) && !slices.Contains(k.late, s.self) {
+			s.known[name] = knowledge{max(k.at, id.Time), sorted(k.late, []kit.NodeName{id.Node})}
+			notes = append(notes, disk.Change{Op: disk.SetMeta, Key: metaKnown(name), Value: s.known[name].term()})
 		}
 	}
 	return notes

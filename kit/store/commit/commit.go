@@ -29,11 +29,12 @@ const (
 	Committed
 	Aborted
 	Forgotten // nothing is known of it, since the node has lost its memory
+	Presumed  // it said yes, and does not commit any more unless somebody has: the coordinator has not decided
 )
 
 // String gives the state in lower case.
 func (s State) String() string {
-	return [...]string{"preparing", "committed", "aborted", "forgotten"}[min(s, Forgotten)]
+	return [...]string{"preparing", "committed", "aborted", "forgotten", "presumed"}[min(s, Presumed)]
 }
 
 // Coordinator drives one transaction from the node that runs it.
@@ -125,11 +126,15 @@ func (c *Coordinator) abort(reason term.Term) Step {
 // Participant is one transaction on a node that holds copies, from its yes to the decision.
 type Participant struct {
 	coordinator kit.NodeName
-	others      []kit.NodeName // the participants whose vote is not known
+	mates       []kit.NodeName // the other participants
+	others      []kit.NodeName // those of them whose vote is not known
+	rest        []kit.NodeName // once it is presumed aborted: those who may have committed without the coordinator
 	state       State
 	asked       []kit.NodeName // those whose answer to "what became of it" is missing
 	alone       bool           // the coordinator has gone, or has forgotten
 	waits       bool           // only the coordinator can say that it is committed
+	found       bool           // in the log after a crash
+	presumed    bool           // the coordinator has not decided
 }
 
 // Act is what a participant wants done next: ask others what became of the transaction, or end it.
@@ -139,21 +144,33 @@ type Act struct {
 	State State
 }
 
-// Participate begins after a yes was sent, or was found in the log after a crash. others are the other participants. With
-// waits the coordinator writes something on its disc that no participant has: if it dies undecided that is lost, so
-// the votes of the others do not make a commit.
-func Participate(coordinator kit.NodeName, others []kit.NodeName, waits bool) *Participant {
-	return &Participant{coordinator: coordinator, others: slices.Clone(others), waits: waits}
+// Participate begins after a yes was sent. mates are the other participants. With waits the coordinator writes something
+// on its disc that no participant has: if it dies undecided that is lost, so the votes of the others do not make a commit.
+func Participate(coordinator kit.NodeName, mates []kit.NodeName, waits bool) *Participant {
+	return &Participant{coordinator: coordinator, mates: slices.Clone(mates), others: slices.Clone(mates), waits: waits}
 }
 
-// State tells where the transaction stands here.
-func (p *Participant) State() State { return p.state }
+// Found says that the yes was found in the log after a crash. Then the votes alone do not make a commit: the coordinator,
+// or one of the others, may have gone on without this node.
+func (p *Participant) Found() { p.found = true }
+
+// State tells where the transaction stands here: Presumed while it is known that the coordinator has not decided, and not
+// whether another participant has.
+func (p *Participant) State() State {
+	if p.state == Preparing && p.presumed {
+		return Presumed
+	}
+	return p.state
+}
 
 // Alone reports whether the coordinator cannot tell the outcome any more, so that the other participants must.
-func (p *Participant) Alone() bool { return p.alone }
+func (p *Participant) Alone() bool { return p.alone || p.presumed }
 
 // Waiting reports whether an answer is still to come from a node that was asked.
 func (p *Participant) Waiting() bool { return p.state == Preparing && len(p.asked) > 0 }
+
+// Presumed reports whether the coordinator has said that it did not decide.
+func (p *Participant) Presumed() bool { return p.presumed }
 
 // Coordinator names the node that decides.
 func (p *Participant) Coordinator() kit.NodeName { return p.coordinator }
@@ -175,11 +192,23 @@ func (p *Participant) Down(n kit.NodeName, up []kit.NodeName) Act {
 	if p.state != Preparing {
 		return Act{}
 	}
-	p.asked = without(p.asked, n)
-	if n != p.coordinator {
+	p.asked = slices.DeleteFunc(p.asked, func(m kit.NodeName) bool { return m == n })
+	if n != p.coordinator || p.found || p.presumed {
 		return Act{}
 	}
 	p.alone = true
+	return p.ask(up)
+}
+
+// Forsake tells that a node will never come back. What it knows is lost, and the rest end it.
+func (p *Participant) Forsake(n kit.NodeName, up []kit.NodeName) Act {
+	if p.state != Preparing {
+		return Act{}
+	}
+	p.asked, p.rest = without(p.asked, n), without(p.rest, n)
+	if n == p.coordinator {
+		p.alone = true
+	}
 	return p.ask(up)
 }
 
@@ -188,7 +217,7 @@ func (p *Participant) Up(up ...kit.NodeName) Act {
 	if p.state != Preparing {
 		return Act{}
 	}
-	if slices.Contains(up, p.coordinator) && !slices.Contains(p.asked, p.coordinator) {
+	if !p.presumed && slices.Contains(up, p.coordinator) && !slices.Contains(p.asked, p.coordinator) {
 		p.asked = append(p.asked, p.coordinator)
 		a := p.ask(up)
 		a.Ask = append([]kit.NodeName{p.coordinator}, a.Ask...)
@@ -198,8 +227,12 @@ func (p *Participant) Up(up ...kit.NodeName) Act {
 }
 
 func (p *Participant) ask(up []kit.NodeName) Act {
+	whom := p.others
+	if p.presumed {
+		whom = p.rest
+	}
 	var now []kit.NodeName
-	for _, o := range p.others {
+	for _, o := range whom {
 		if slices.Contains(up, o) && !slices.Contains(p.asked, o) {
 			now = append(now, o)
 		}
@@ -210,26 +243,47 @@ func (p *Participant) ask(up []kit.NodeName) Act {
 	return act
 }
 
-// Outcome takes another node's answer. Preparing means that it has said yes and does not know either.
-func (p *Participant) Outcome(n kit.NodeName, s State) Act {
+// Outcome takes another node's answer. Preparing means that it has said yes and does not know either. up lists the nodes that can
+// be asked: when the coordinator has not decided, the others are asked once more, for they may have committed without it.
+func (p *Participant) Outcome(n kit.NodeName, s State, up []kit.NodeName) Act {
 	if p.state != Preparing || !slices.Contains(p.asked, n) {
 		return Act{}
 	}
 	p.asked = without(p.asked, n)
 	switch {
+	case n == p.coordinator && s == Aborted:
+		return p.presume(up)
 	case s == Committed || s == Aborted:
 		return p.Decide(s == Committed)
 	case n == p.coordinator:
 		p.alone, p.waits = true, false // it has no disc that would know
-	default:
+	case p.presumed && slices.Contains(p.asked, n): // what it said before it was asked again
+	case p.presumed:
+		p.rest = without(p.rest, n)
+	case s != Presumed: // whose yes does not count any more
 		p.others = without(p.others, n)
 	}
 	return p.check()
 }
 
-// check commits when nobody can have said no.
+// presume takes the news that the coordinator has not decided, and asks all others. One that says from now on that it has not
+// committed will not: it has not heard of this node's yes, and does not any more.
+func (p *Participant) presume(up []kit.NodeName) Act {
+	p.presumed, p.rest = true, slices.Clone(p.mates)
+	now := slices.DeleteFunc(slices.Clone(p.mates), func(n kit.NodeName) bool { return !slices.Contains(up, n) })
+	p.asked = append(p.asked, now...)
+	act := p.check()
+	act.Ask = now
+	return act
+}
+
+// check ends it when nobody can have said no, or nobody can have committed.
 func (p *Participant) check() Act {
-	if p.alone && !p.waits && len(p.others) == 0 && !slices.Contains(p.asked, p.coordinator) {
+	switch {
+	case p.presumed && len(p.rest) == 0:
+		return p.Decide(false)
+	case p.presumed:
+	case p.alone && !p.waits && len(p.others) == 0 && !slices.Contains(p.asked, p.coordinator):
 		return p.Decide(true)
 	}
 	return Act{}

@@ -24,8 +24,10 @@ import (
 //	participate COORDINATOR OTHER... [waits]
 //	decide commit|abort
 //	lost NODE [UP...]            a node has gone; those named are up
+//	crashed                      the yes is what this node finds in its log
 //	found NODE...                these can be asked
-//	outcome NODE STATE           another participant's answer
+//	outcome NODE STATE [UP...]   another participant's answer
+//	forsake NODE [UP...]         it will never come back
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var c *Coordinator
@@ -59,6 +61,11 @@ func TestScripts(t *testing.T) {
 				args = slices.DeleteFunc(args, func(s string) bool { return s == "waits" })
 				p = Participate(kit.NodeName(args[0]), nodes(args[1:]), waits)
 				return "waits\n"
+			case "crashed":
+				p.Found()
+				return "waits\n"
+			case "forsake":
+				return act(p.Forsake(kit.NodeName(args[0]), nodes(args[1:])))
 			case "decide":
 				return act(p.Decide(args[0] == "commit"))
 			case "lost":
@@ -66,8 +73,8 @@ func TestScripts(t *testing.T) {
 			case "found":
 				return act(p.Up(nodes(args)...))
 			case "outcome":
-				st := map[string]State{"preparing": Preparing, "committed": Committed, "aborted": Aborted, "forgotten": Forgotten}[args[1]]
-				return act(p.Outcome(kit.NodeName(args[0]), st))
+				st := map[string]State{"preparing": Preparing, "committed": Committed, "aborted": Aborted, "forgotten": Forgotten, "presumed": Presumed}[args[1]]
+				return act(p.Outcome(kit.NodeName(args[0]), st, nodes(args[2:])))
 			}
 			t.Fatalf("no command %q", d.Cmd)
 			return ""
@@ -178,7 +185,7 @@ func resolve(r *rand.Rand, ps map[kit.NodeName]*Participant, names []kit.NodeNam
 		}
 		for _, from := range names {
 			for _, o := range asks[from] {
-				ps[from].Outcome(o, ps[o].State())
+				ps[from].Outcome(o, ps[o].State(), up)
 			}
 		}
 	}
