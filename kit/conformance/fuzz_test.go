@@ -90,14 +90,7 @@ func (w *quiet) Call(_ context.Context, _ string, n kit.NodeName, req door.Reque
 	case "ops":
 		text = `{"ok":[` + verbJSON("read", "table", "key") + `]}`
 	case "nodes":
-		var others []kit.NodeName
-		for _, o := range w.nodes {
-			if o != n {
-				others = append(others, o)
-			}
-		}
-		b, _ := json.Marshal(others)
-		text = `{"ok":` + string(b) + `}`
+		text = othersOf(w.nodes, n)
 	case "system_info", "events":
 		text = `{"ok":[]}`
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,14 +45,7 @@ func (w *scripted) Call(_ context.Context, client string, n kit.NodeName, req do
 	case "ops":
 		text = `{"ok":[` + verbJSON("read", "table", "key") + `,` + verbJSON("write", "table", "record") + `]}`
 	case "nodes":
-		var others []kit.NodeName
-		for _, o := range w.nodes {
-			if o != n {
-				others = append(others, o)
-			}
-		}
-		b, _ := json.Marshal(others)
-		text = `{"ok":` + string(b) + `}`
+		text = othersOf(w.nodes, n)
 	default:
 		w.note("%s %s %s %s", client, n, req.Verb, args)
 		text = w.answer(n, req.Verb, string(args))
@@ -61,6 +55,12 @@ func (w *scripted) Call(_ context.Context, client string, n kit.NodeName, req do
 		return door.FromError(err)
 	}
 	return out
+}
+
+// othersOf is what a node answers that sees all others.
+func othersOf(all []kit.NodeName, n kit.NodeName) string {
+	b, _ := json.Marshal(slices.DeleteFunc(slices.Clone(all), func(o kit.NodeName) bool { return o == n }))
+	return `{"ok":` + string(b) + `}`
 }
 
 func verbJSON(name string, params ...string) string {

@@ -310,21 +310,17 @@ func (d *Disk) Notes() []string { return slices.Clone(d.notes) }
 // what survives what. A full disc is kit.Overloaded and changes nothing. A change of a table that is not there is
 // kit.NotFound. The terms must not change afterwards.
 func (d *Disk) Append(batch ...Change) (LSN, error) {
-	if d.closed.Load() {
-		return 0, errClosed()
-	}
-	if err := d.check(batch); err != nil {
-		return 0, err
-	}
-	if err := d.begin(); err != nil {
-		return 0, err
-	}
-	return d.wal.append(batch)
+	return d.log(batch, d.wal.append)
 }
 
 // AppendSynced is Append followed by Sync of that batch, with one write and one sync for all who do it at the same time. After an
 // error of kit.Broken the batch may be in the log, as after a Sync that failed.
 func (d *Disk) AppendSynced(batch ...Change) (LSN, error) {
+	return d.log(batch, d.wal.appendSynced)
+}
+
+// log hands a batch that can be replayed to the log.
+func (d *Disk) log(batch []Change, write func([]Change) (LSN, error)) (LSN, error) {
 	if d.closed.Load() {
 		return 0, errClosed()
 	}
@@ -334,7 +330,7 @@ func (d *Disk) AppendSynced(batch ...Change) (LSN, error) {
 	if err := d.begin(); err != nil {
 		return 0, err
 	}
-	return d.wal.appendSynced(batch)
+	return write(batch)
 }
 
 // check refuses a batch that could not be replayed.
