@@ -7,6 +7,7 @@ import (
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
 	distributedcounter "netsplit/labs/distributed-counter"
+	"netsplit/labs/failover"
 	masterrecovery "netsplit/labs/master-recovery"
 	transactionhistory "netsplit/labs/transaction-history"
 )
@@ -20,6 +21,7 @@ var FS embed.FS
 func All() []lab.Definition {
 	return []lab.Definition{
 		distributedcounter.Lab,
+		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

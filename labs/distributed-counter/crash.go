@@ -15,7 +15,7 @@ import (
 	"netsplit/kit/wire"
 )
 
-// crash is the run in which a node is killed in the middle of requests and started again.
+// crash is the run in which a node is killed in the middle of requests and started again. What it said in its last moments is lost.
 type crash struct {
 	seed   uint64
 	victim kit.NodeName
@@ -23,6 +23,7 @@ type crash struct {
 }
 
 const (
+	muteFor      = 250 * time.Millisecond
 	deadFor      = 700 * time.Millisecond
 	afterRestart = 1200 * time.Millisecond
 )
@@ -37,18 +38,35 @@ func (c crash) drive(ctx context.Context, w *lab.World) error {
 	if err := slowLinks(w, wire.Rule{Delay: 15 * time.Millisecond, Jitter: 20 * time.Millisecond}); err != nil {
 		return err
 	}
-	end := w.Now() + c.after + deadFor + afterRestart
+	end := w.Now() + c.after + muteFor + deadFor + afterRestart
 	for i := range splitters {
 		w.Go(func(ctx context.Context) { split{seed: c.seed}.client(ctx, w, i, end) })
 	}
 	w.Go(func(ctx context.Context) {
-		if w.Sleep(ctx, c.after) != nil || w.Kill(c.victim) != nil || w.Sleep(ctx, deadFor) != nil || w.Restart(c.victim) != nil {
+		if w.Sleep(ctx, c.after) != nil || c.links(w, wire.Rule{Cut: wire.Silent}) != nil || w.Sleep(ctx, muteFor) != nil {
+			return
+		}
+		if w.Kill(c.victim) != nil || w.Sleep(ctx, deadFor) != nil || c.links(w, wire.Rule{}) != nil || w.Restart(c.victim) != nil {
 			return
 		}
 		w.Do(ctx, "operator", c.victim, "start_store")
 	})
 	w.Wait()
 	return ctx.Err()
+}
+
+// links sets the rule for all that the victim sends. In its last moments nothing gets out: what it counts then is not answered,
+// and its clients ask again when it is back.
+func (c crash) links(w *lab.World, rule wire.Rule) error {
+	for _, n := range w.Nodes() {
+		if n == c.victim {
+			continue
+		}
+		if err := w.Link(c.victim, n, rule); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c crash) judge(h *history.History) grade.Finding {
