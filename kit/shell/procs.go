@@ -69,6 +69,8 @@ var callFunctions = []nodeFunction{
 	{"cast", "node, function, arguments...", "Begins a function at a node and does not wait.", `a.cast("b", "hello")`, (*Node).callFunction},
 	{"multicall", "nodes, function, arguments..., [timeout=15000]", "Calls a function at several nodes at once: .results, and .bad_nodes that did not answer.", `a.multicall([a, b, c], "node")`, (*Node).callFunction},
 	{"flush", "[wait=100]", "Takes the messages of the session's own process, until so many milliseconds nothing more has come.", "a.flush()", (*Node).flush},
+	{"receive", "[kind], [about], [timeout=5000]", "Waits for a message to the session's own process and takes it: the first that is kind or begins with it, and has about in it. Others stay. It fails after so many milliseconds.",
+		`a.receive("DOWN", p).reason`, (*Node).receive},
 	{"output", "[wait=0]", "Shows what processes wrote to this node since it was last shown.", "a.output()", (*Node).showOutput},
 }
 
@@ -227,6 +229,48 @@ func (n *Node) flush(r *run, name string, args starlark.Tuple, kwargs []starlark
 		return nil, err
 	}
 	return n.ask(r, name, "mailbox", false, []term.Term{term.Atom("self"), term.Int(wait)})
+}
+
+// receive takes one message of the session's own process. What is no event is given as it was sent.
+func (n *Node) receive(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var kind, about starlark.Value = starlark.None, starlark.None
+	timeout := 5000
+	if err := starlark.UnpackArgs(name, args, kwargs, "kind?", &kind, "about?", &about, "timeout?", &timeout); err != nil {
+		return nil, err
+	}
+	first, err := toTerm(kind, asName)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	second, err := toTerm(about, asData)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	v, err := n.ask(r, name, "receive", false, []term.Term{term.Atom("self"), first, second, term.Int(max(0, timeout))})
+	if err != nil {
+		return nil, err
+	}
+	if err := n.fetchOutput(r, 0); err != nil {
+		return nil, err
+	}
+	list, ok := v.(*starlark.List)
+	if !ok {
+		return v, nil
+	}
+	if list.Len() == 0 {
+		what := "message"
+		if kind != starlark.None {
+			what = kind.String()
+		}
+		if about != starlark.None {
+			what += " with " + about.String()
+		}
+		return nil, &kit.Error{Op: name, Kind: kit.Unavailable, Err: fmt.Errorf("no %s came to %s within %d ms", what, n, timeout)}
+	}
+	if f, ok := list.Index(0).(*fieldsValue); ok && f.get("message") != nil {
+		return f.get("message"), nil
+	}
+	return list.Index(0), nil
 }
 
 func (n *Node) showOutput(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
