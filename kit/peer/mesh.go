@@ -80,7 +80,7 @@ type Event struct {
 	Channel byte
 	Frame   []byte // belongs to the receiver
 	Session uint64
-	Hidden  bool   // for Up and Down: one of the two ends is a hidden node
+	Hidden  bool   // one of the two ends is a hidden node
 	Reason  string // for Down: one of the Reason constants
 }
 

@@ -165,7 +165,7 @@ func (l *link) read(s *session) {
 		case b[0] == gossipChannel:
 			l.mesh.gossip.packet(l.peer, b[1:])
 		default:
-			l.mesh.emit(Event{Kind: Frame, Node: l.peer, Channel: b[0], Frame: b[1:], Session: s.number}, s.ended)
+			l.mesh.emit(Event{Kind: Frame, Node: l.peer, Channel: b[0], Frame: b[1:], Session: s.number, Hidden: s.hidden}, s.ended)
 		}
 		s.busy.Store(false)
 	}
