@@ -2,7 +2,6 @@ package history
 
 import (
 	"encoding/json"
-	"slices"
 	"strconv"
 	"time"
 
@@ -22,15 +21,12 @@ type Event struct {
 	Raw     json.RawMessage
 }
 
-// eventVerbs are the requests whose answers are lists of events, or of messages and events.
-var eventVerbs = []string{"events", "mailbox", "receive", "boot_events"}
-
-// Events takes the events out of the answers to "events", "mailbox", "receive" and "boot_events", in the order they
-// were told.
+// Events takes the events out of the answers to "events", "mailbox" and "boot_events", in the order they were
+// told.
 func (h *History) Events() []Event {
 	var all []Event
 	for _, o := range h.Ops {
-		if !slices.Contains(eventVerbs, o.Verb) || o.Outcome.Status != "ok" {
+		if o.Verb != "events" && o.Verb != "mailbox" && o.Verb != "boot_events" || o.Outcome.Status != "ok" {
 			continue
 		}
 		var list []json.RawMessage

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"netsplit/kit"
@@ -339,79 +338,6 @@ func (f *procFace) mailbox(ctx context.Context, r door.Request) door.Outcome {
 		return outcome(nil, err)
 	}
 	return door.OKJSON(append(raw, ']'))
-}
-
-// receivePause is how long receive waits before it looks again; between the looks others can act for the process.
-const receivePause = 5 * time.Millisecond
-
-// receive takes one message and leaves the others, as a receive with a pattern does.
-func (f *procFace) receive(ctx context.Context, r door.Request) door.Outcome {
-	p, err := f.actor(ctx, r, 0)
-	if err != nil {
-		return outcome(nil, err)
-	}
-	d, err := wait(r, 3, 0)
-	if err != nil {
-		return door.FromError(err)
-	}
-	arg := func(i int) term.Term {
-		if len(r.Args) > i {
-			return r.Args[i]
-		}
-		return term.Undefined
-	}
-	fits := pattern(arg(1), arg(2))
-	raw := []byte("[]")
-	for end := time.Now().Add(d); ; {
-		var msg term.Term
-		got := false
-		err := p.Act(func() error {
-			msg, got = p.Receive(0, fits)
-			return nil
-		})
-		if err == nil && got {
-			raw, err = messageJSON(msg)
-			raw = append(append([]byte{'['}, raw...), ']')
-		}
-		if err != nil {
-			return outcome(nil, err)
-		}
-		left := time.Until(end)
-		if got || left <= 0 {
-			return door.OKJSON(raw)
-		}
-		select {
-		case <-time.After(min(left, receivePause)):
-		case <-ctx.Done():
-			return door.OKJSON(raw)
-		}
-	}
-}
-
-// pattern fits messages that are the word kind or a tuple that begins with it, and that have about among their elements.
-// A kind or about that is undefined fits all.
-func pattern(kind, about term.Term) func(term.Term) bool {
-	return func(msg term.Term) bool {
-		t, ok := msg.(term.Tuple)
-		if !ok {
-			t = term.Tuple{msg}
-		}
-		if kind != term.Undefined && (len(t) == 0 || word(t[0]) != word(kind) || word(kind) == "") {
-			return false
-		}
-		return about == term.Undefined || slices.ContainsFunc(t, func(e term.Term) bool { return term.Equal(e, about) })
-	}
-}
-
-// word gives an atom, or text, as what it says, and nothing for anything else.
-func word(t term.Term) string {
-	switch t := t.(type) {
-	case term.Atom:
-		return string(t)
-	case term.Bin:
-		return string(t)
-	}
-	return ""
 }
 
 // messageJSON renders a message: those that the runtime sends as events, any other as it is.

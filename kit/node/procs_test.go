@@ -80,56 +80,6 @@ func TestProcessesEndWithTheirClient(t *testing.T) {
 	})
 }
 
-// A receive takes the first message that fits and leaves the others; it waits for one, and while it waits others can
-// act for the same process.
-func TestReceiveTakesWhatFits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := newBench(t)
-		defer b.end()
-		b.start(Config{Node: "a"}, App{})
-		ask, end := asker(t, b)
-		defer end()
-		self := term.Atom("self")
-		me := ask("a", "proc", self, term.L(self))
-		pid, err := term.FromJSON([]byte(me))
-		if err != nil {
-			t.Fatal(err)
-		}
-		send := func(msg term.Term) { ask("a", "proc", self, term.L(term.Atom("send"), pid, msg)) }
-		receive := func(kind, about term.Term, ms int64) string { return ask("a", "receive", self, kind, about, term.Int(ms)) }
-		send(term.Bin("first"))
-		send(term.T(term.Atom("n"), term.Int(1), term.Atom("x")))
-		send(term.T(term.Bin("n"), term.Int(2), term.Atom("y")))
-		send(term.T(term.Atom("DOWN"), term.Int(7), term.Atom("process"), pid, term.Atom("killed")))
-		for _, c := range []struct {
-			kind, about term.Term
-			want        string
-		}{
-			{term.Atom("m"), term.Undefined, `[]`},
-			{term.Atom("n"), term.Atom("y"), `[{"message":{"t":[{"s":"n"},2,"y"]}}]`},
-			{term.Atom("DOWN"), pid, `[{"event":"DOWN","reason":"killed","who":` + me + `}]`},
-			{term.Atom("n"), term.Undefined, `[{"message":{"t":["n",1,"x"]}}]`},
-			{term.Undefined, term.Undefined, `[{"message":{"s":"first"}}]`},
-			{term.Undefined, term.Undefined, `[]`},
-		} {
-			if got := receive(c.kind, c.about, 0); got != c.want {
-				t.Errorf("receive %v %v: %s, want %s", c.kind, c.about, got, c.want)
-			}
-		}
-		began := time.Now()
-		if got := receive(term.Atom("late"), term.Undefined, 500); got != "[]" || time.Since(began) != 500*time.Millisecond {
-			t.Errorf("%s after %v", got, time.Since(began))
-		}
-		got := make(chan string)
-		go func() { got <- receive(term.Atom("late"), term.Undefined, 60_000) }()
-		time.Sleep(5 * time.Second)
-		send(term.Atom("late"))
-		if m := <-got; m != `[{"message":"late"}]` || time.Since(began) > 6*time.Second {
-			t.Errorf("%s after %v", m, time.Since(began))
-		}
-	})
-}
-
 // What is wrong is said, and nothing hangs.
 func TestBadProcessRequests(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -161,8 +111,6 @@ func TestBadProcessRequests(t *testing.T) {
 			{"proc", op(term.Atom("demonitor"), term.Atom("x")), "badarg"},
 			{"proc", op(term.Atom("global_send"), term.Atom("nobody"), term.Int(1)), `"args":[{"t":["nobody",1]}],"class":"exit"`},
 			{"mailbox", []term.Term{self, term.Int(-1)}, "milliseconds"},
-			{"receive", []term.Term{self, term.Undefined, term.Undefined, term.Int(1 << 50)}, "milliseconds"},
-			{"receive", []term.Term{term.Atom("nobody")}, "there is no such process"},
 			{"rpc", []term.Term{term.Atom("zz"), term.Atom("node")}, `"badrpc":"nodedown"`},
 			{"rpc", []term.Term{a, term.Atom("nosuch")}, `"args":["undef"]`},
 			{"rpc", []term.Term{a, term.Atom("node"), term.Int(1 << 50)}, "milliseconds"},

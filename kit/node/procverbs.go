@@ -30,7 +30,6 @@ func (f *procFace) verbs() []door.Verb {
 		{Name: "proc", Params: []string{"p", "op"}, Doc: "does an operation in the name of such a process; self is the client's own", Handler: f.proc},
 		{Name: "proc_ops", Doc: "the operations of proc", Handler: f.procOps},
 		{Name: "mailbox", Params: []string{"p", "ms?"}, Doc: "takes all messages of such a process, until so long nothing more has come", Handler: f.mailbox},
-		{Name: "receive", Params: []string{"p", "kind?", "about?", "ms?"}, Doc: "takes the first message of such a process that is or begins with kind and has about in it (undefined: any), waiting so long for it; a list of one message or none", Handler: f.receive},
 		{Name: "whereis", Params: []string{"name"}, Doc: "the process of this node that has a name, or undefined", Handler: f.whereis},
 		{Name: "registered", Doc: "the local names", Handler: f.registered},
 		{Name: "register", Params: []string{"name", "pid"}, Doc: "gives a process of this node a local name", Handler: f.register},
