@@ -71,10 +71,10 @@ type ChildSpec struct {
 // SupervisorOptions tell what a supervisor does. The zero value restarts each child on its own, once in 5 seconds.
 type SupervisorOptions struct {
 	Strategy Strategy // "" is OneForOne
-	// MaxRestarts in MaxSeconds are allowed; with one more the supervisor stops all children and itself, with the reason
+	// MaxRestarts Within this time are allowed; with one more the supervisor stops all children and itself, with the reason
 	// shutdown. 0 is 1, OTP's default; negative allows none.
 	MaxRestarts int
-	MaxSeconds  time.Duration // 0 is 5 s
+	Within      time.Duration // 0 is 5 s; as a term, max_seconds
 	Children    []ChildSpec   // started in this order, stopped in the reverse one
 }
 
@@ -205,7 +205,7 @@ func (o SupervisorOptions) Term() term.Term {
 	}
 	pair := func(k string, v term.Term) term.Pair { return term.Pair{Key: term.Atom(k), Value: v} }
 	return term.MakeMap(pair("strategy", term.Atom(o.Strategy)), pair("max_restarts", term.Int(max(o.MaxRestarts, 0))),
-		pair("max_seconds", seconds(o.MaxSeconds)), pair("children", children))
+		pair("max_seconds", seconds(o.Within)), pair("children", children))
 }
 
 // seconds gives a duration as a number of seconds, whole if it is.
@@ -223,8 +223,8 @@ func (o SupervisorOptions) whole() SupervisorOptions {
 	if o.MaxRestarts == 0 {
 		o.MaxRestarts = 1
 	}
-	if o.MaxSeconds == 0 {
-		o.MaxSeconds = 5 * time.Second
+	if o.Within == 0 {
+		o.Within = 5 * time.Second
 	}
 	return o
 }
@@ -276,7 +276,7 @@ func (o *SupervisorOptions) set(key, v term.Term) error {
 		}
 	case "max_seconds":
 		var ok bool
-		if o.MaxSeconds, ok = period(v); !ok {
+		if o.Within, ok = period(v); !ok {
 			return badData("invalid_period", v)
 		}
 	case "children":

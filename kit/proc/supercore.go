@@ -143,7 +143,7 @@ func (s *supervisor) retry(id term.Term) bool {
 func (s *supervisor) restart(c *superChild) bool {
 	c.pid, c.state = term.Pid{}, stopped
 	if !s.allowed() {
-		s.act.say(fmt.Sprintf("more than %d restarts in %s: all children and the supervisor stop", max(s.opts.MaxRestarts, 0), s.opts.MaxSeconds))
+		s.act.say(fmt.Sprintf("more than %d restarts in %s: all children and the supervisor stop", max(s.opts.MaxRestarts, 0), s.opts.Within))
 		return false
 	}
 	list := []*superChild{c}
@@ -167,7 +167,7 @@ func (s *supervisor) restart(c *superChild) bool {
 // allowed counts a restart, and reports whether it is one too many.
 func (s *supervisor) allowed() bool {
 	now := s.act.now()
-	s.restarts = slices.DeleteFunc(s.restarts, func(t time.Time) bool { return now.Sub(t) > s.opts.MaxSeconds })
+	s.restarts = slices.DeleteFunc(s.restarts, func(t time.Time) bool { return now.Sub(t) > s.opts.Within })
 	s.restarts = append(s.restarts, now)
 	return len(s.restarts) <= s.opts.MaxRestarts
 }

@@ -315,8 +315,8 @@ func (s Supervisor) Ask(ctx context.Context, req term.Term) (term.Term, error) {
 	return res.Value, nil
 }
 
-// done asks for {ok, Value} or ok.
-func (s Supervisor) done(ctx context.Context, req term.Term) (term.Term, error) {
+// Done is Ask that gives the value of {ok, Value}, and {error, Reason} as an Exception.
+func (s Supervisor) Done(ctx context.Context, req term.Term) (term.Term, error) {
 	answer, err := s.Ask(ctx, req)
 	if err != nil {
 		return nil, err
@@ -331,7 +331,7 @@ func (s Supervisor) done(ctx context.Context, req term.Term) (term.Term, error) 
 }
 
 func (s Supervisor) pid(ctx context.Context, req term.Term) (term.Pid, error) {
-	v, err := s.done(ctx, req)
+	v, err := s.Done(ctx, req)
 	pid, ok := v.(term.Pid)
 	if err == nil && !ok {
 		err = &kit.Error{Op: "ask supervisor", What: term.String(s.at), Kind: kit.Corrupt, Err: fmt.Errorf("it answers %s", short(v))}
@@ -349,7 +349,7 @@ func (s Supervisor) StartChild(ctx context.Context, spec ChildSpec) (term.Pid, e
 
 // TerminateChild stops a child; its spec stays, unless it is temporary.
 func (s Supervisor) TerminateChild(ctx context.Context, id term.Term) error {
-	_, err := s.done(ctx, term.T(term.Atom("terminate_child"), id))
+	_, err := s.Done(ctx, term.T(term.Atom("terminate_child"), id))
 	return err
 }
 
@@ -360,20 +360,20 @@ func (s Supervisor) RestartChild(ctx context.Context, id term.Term) (term.Pid, e
 
 // DeleteChild forgets a child that is stopped.
 func (s Supervisor) DeleteChild(ctx context.Context, id term.Term) error {
-	_, err := s.done(ctx, term.T(term.Atom("delete_child"), id))
+	_, err := s.Done(ctx, term.T(term.Atom("delete_child"), id))
 	return err
 }
 
 // Stop stops all children in reverse order and the supervisor itself, which ends with the reason normal (OTP's
 // supervisor:stop). It returns when the supervisor has begun to.
 func (s Supervisor) Stop(ctx context.Context) error {
-	_, err := s.done(ctx, term.Atom("stop"))
+	_, err := s.Done(ctx, term.Atom("stop"))
 	return err
 }
 
 // WhichChildren lists the children, the last started first.
 func (s Supervisor) WhichChildren(ctx context.Context) ([]Child, error) {
-	answer, err := s.done(ctx, term.Atom("which_children"))
+	answer, err := s.Done(ctx, term.Atom("which_children"))
 	if err != nil {
 		return nil, err
 	}
@@ -403,7 +403,7 @@ func (s Supervisor) WhichChildren(ctx context.Context) ([]Child, error) {
 
 // CountChildren counts them.
 func (s Supervisor) CountChildren(ctx context.Context) (Counts, error) {
-	answer, err := s.done(ctx, term.Atom("count_children"))
+	answer, err := s.Done(ctx, term.Atom("count_children"))
 	var c Counts
 	list, _ := answer.(term.List)
 	for _, row := range list {
