@@ -3,6 +3,7 @@ package shell
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -75,7 +76,7 @@ var callFunctions = []nodeFunction{
 
 // processFunctions are all of them, as functions of a node.
 func processFunctions() []nodeFunction {
-	list := callFunctions
+	list := slices.Concat(callFunctions, superFunctions)
 	for i := range procFunctions {
 		f := &procFunctions[i]
 		list = append(list, nodeFunction{f.name, f.usage, f.doc, f.example, f.call})
