@@ -8,7 +8,9 @@ import (
 	dirtyreads "netsplit/labs/dirty-reads"
 	distributedcounter "netsplit/labs/distributed-counter"
 	"netsplit/labs/failover"
+	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
+	nodedisconnection "netsplit/labs/node-disconnection"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -20,6 +22,8 @@ var FS embed.FS
 // All is every lab.
 func All() []lab.Definition {
 	return []lab.Definition{
+		hellocluster.Lab,
+		nodedisconnection.Lab,
 		distributedcounter.Lab,
 		failover.Lab,
 		dirtyreads.Lab,
