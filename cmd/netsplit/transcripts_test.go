@@ -27,6 +27,8 @@ var transcripts = []struct {
 	{"nodes and connections", "hello-cluster", []string{"connect", "spawn", "inspect"}},
 	{"disconnection", "node-disconnection", []string{"parted", "rejoined"}},
 	{"reasons", "node-disconnection", []string{"reasons"}},
+	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
+	{"supervisors", "master-recovery", []string{"supervised"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
 	{"splits", "master-recovery", []string{"split", "still-split", "masters"}},
 	{"bank", "master-recovery", []string{"notified"}},

@@ -24,7 +24,7 @@ type crash struct {
 
 const (
 	muteFor      = 250 * time.Millisecond
-	deadFor      = 700 * time.Millisecond
+	deadFor      = 1500 * time.Millisecond
 	afterRestart = 1200 * time.Millisecond
 )
 

@@ -18,9 +18,12 @@ type manager struct {
 	mine map[string]term.Pid // the workers that it runs, by name
 }
 
-func (m *manager) start(_ context.Context, n *node.Node) error {
+// start begins the manager, and who starts it again if it fails.
+func (m *manager) start(ctx context.Context, n *node.Node) error {
 	m.node = n
-	_, err := n.Procs().Spawn("manager")
+	_, err := n.Procs().StartSupervisor(ctx, proc.SupervisorOptions{
+		Children: []proc.ChildSpec{{ID: term.Atom("manager"), Function: "manager"}},
+	})
 	return err
 }
 
