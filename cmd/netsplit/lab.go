@@ -40,6 +40,7 @@ func labVerbs() []*cobra.Command {
 func newLabUpCmd() *cobra.Command {
 	var nodes int
 	var asJSON bool
+	var seed uint64
 	cmd := &cobra.Command{
 		Use:   "up LAB|DIR",
 		Short: "Start a lab's nodes on this machine",
@@ -49,7 +50,7 @@ func newLabUpCmd() *cobra.Command {
 		Example: "  netsplit lab up dirty-reads\n  netsplit lab up ./my-work\n  netsplit lab up playground --nodes 5",
 		Args:    oneArg("LAB", "netsplit lab list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := labSpec(cmd.Context(), cmd.ErrOrStderr(), args[0], nodes, cmd.Flags().Changed("nodes"))
+			spec, err := labSpec(cmd.Context(), cmd.ErrOrStderr(), args[0], nodes, cmd.Flags().Changed("nodes"), seed)
 			if err != nil {
 				return err
 			}
@@ -59,6 +60,7 @@ func newLabUpCmd() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 0, "how many nodes (default: what the lab says, else 3)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the nodes as JSON, as \"lab ps --json\" does")
+	cmd.Flags().Uint64Var(&seed, "seed", 0, "what decides the lab's random data (default: the workspace's in a lab of kind answer, else drawn)")
 	return cmd
 }
 
