@@ -93,7 +93,9 @@ type givenJSON struct {
 }
 
 // MarshalJSON makes the Data of a journal entry of kind JournalAnswer.
-func (g Given) MarshalJSON() ([]byte, error) { return json.Marshal(givenJSON{g.Name, jsonTerm{g.Value}}) }
+func (g Given) MarshalJSON() ([]byte, error) {
+	return json.Marshal(givenJSON{g.Name, jsonTerm{g.Value}})
+}
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (g *Given) UnmarshalJSON(b []byte) error {

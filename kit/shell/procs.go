@@ -35,8 +35,6 @@ type procFunction struct {
 
 var procFunctions = []procFunction{
 	{"functions", "", "The functions that processes of this node can run, by name.", "a.functions()", "functions", "", nil, 0, true},
-	{"processes", "", "What runs on this node: up to 1000 processes, with function, name, messages waiting, links.", "[p[\"pid\"] for p in a.processes()]", "processes", "", nil, 0, true},
-	{"process_info", "pid", "What is known of a process anywhere; None when it is gone.", "a.process_info(p)", "process_info", "", []procArg{argAny}, 1, true},
 	{"is_alive", "pid", "Whether a process anywhere lives.", "a.is_alive(p)", "is_alive", "", []procArg{argAny}, 1, false},
 	{"self", "", "The session's own process on this node: it sends, watches and receives for you.", "a.self()", "proc", "self", nil, 0, false},
 	{"send", "to, message", "Sends a message to a pid, a local name or (name, node). Whether it arrives nobody tells.", `a.send(p, "hello")`, "proc", "send", []procArg{argTarget, argAny}, 2, false},
@@ -69,6 +67,8 @@ var callFunctions = []nodeFunction{
 	{"cast", "node, function, arguments...", "Begins a function at a node and does not wait.", `a.cast("b", "hello")`, (*Node).callFunction},
 	{"multicall", "nodes, function, arguments..., [timeout=15000]", "Calls a function at several nodes at once: .results, and .bad_nodes that did not answer.", `a.multicall([a, b, c], "node")`, (*Node).callFunction},
 	{"flush", "[wait=100]", "Takes the messages of the session's own process, until so many milliseconds nothing more has come.", "a.flush()", (*Node).flush},
+	{"processes", "", "What runs on this node, with function, name, messages waiting, links: those with the most messages waiting first. At most 20000 are listed.", "[p[\"pid\"] for p in a.processes()]", (*Node).processes},
+	{"process_info", "pid", "What is known of a process anywhere; None when it is gone.", "a.process_info(p)", (*Node).processInfo},
 	{"output", "[wait=0]", "Shows what processes wrote to this node since it was last shown.", "a.output()", (*Node).showOutput},
 }
 
