@@ -6,7 +6,9 @@ import (
 
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
+	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
+	nodedisconnection "netsplit/labs/node-disconnection"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -18,6 +20,8 @@ var FS embed.FS
 // All is every lab.
 func All() []lab.Definition {
 	return []lab.Definition{
+		hellocluster.Lab,
+		nodedisconnection.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

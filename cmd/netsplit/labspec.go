@@ -115,7 +115,7 @@ func answerSeed(errOut io.Writer, l *lab.Lab, dir string) (uint64, error) {
 // prepare makes the lab's tables and data on a fresh cluster, and leaves the data in the journal for the shell.
 func prepare(ctx context.Context, c *cluster.Cluster, l *lab.Lab, seed uint64) error {
 	c.Journal(shell.JournalData, fmt.Sprintf("data of %s, seed %d", l.Slug, seed), shell.LabData{Seed: seed, Data: l.Scenarios[0].New(seed).Data})
-	return l.Prepare(ctx, lab.Record(c), seed)
+	return l.Prepare(ctx, lab.Record(c.Visible()), seed)
 }
 
 // compileProgram builds the student's program for this machine, with the student's own go.mod, outside the workspace.

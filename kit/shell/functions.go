@@ -40,7 +40,7 @@ var faultFunctions = []function{
 }
 
 var waitFunctions = []function{
-	{"await_event", "node, event, [timeout=5000]", "Waits for a system event on a node and gives it; events that came before and were not yet awaited count. It fails after so many milliseconds.",
+	{"await_event", "node, event, [timeout=5000]", "Waits for an event on a node and gives it: a system event of the store, or nodeup, nodedown, DOWN, EXIT in the mailbox of the session's own process. Events that came before and were not yet awaited count. It fails after so many milliseconds.",
 		`await_event(a, "inconsistent_database")`, awaitEvent},
 	{"await_up", "node, [on=], [timeout=5000]", "Waits until the node answers; with on, until that node is connected to it.", "await_up(b, on=a)", awaitUp},
 	{"await_down", "node, [on=], [timeout=5000]", "Waits until all other nodes (or only the one given by on) have noticed that they lost it.", "await_down(b)", awaitDown},
@@ -53,6 +53,8 @@ var waitFunctions = []function{
 var valueFunctions = []function{
 	{"atom", "name", `An atom: a name that is no text. Strings are text in data, and names where a table, an attribute or an option is meant.`, `atom("ok")`, makeAtom},
 	{"record", "name, fields", "A record type: calling it makes records, .fields serves as attributes.", `person = record("person", ["name", "age"])`, makeRecordType},
+	{"child", "id, function, arguments..., [restart=\"permanent\"], [shutdown=5000], [type=\"worker\"]", `The spec of a child, for a supervisor. restart: "permanent" always, "transient" unless it ended with normal or shutdown, "temporary" never; shutdown: milliseconds to end in when told to, "brutal_kill" or "infinity". With the function "supervisor" the options of a.supervisor follow.`,
+		`child("c1", "counter", 40, restart="transient")`, makeChild},
 	{"attempt", "function, arguments...", "Calls the function and gives a result with .ok and .value, or .error, .kind and .reason when it failed.", `attempt(lambda: a.db.dirty_read("nosuch", 1))`, attempt},
 	{"check", "condition, [message]", "Fails with the message unless the condition is true.", `check(len(rows) == 3, "three rows")`, check},
 	{"answer", "name, value", "Hands in a value that a task asks for.", `answer("ratio", 8.5)`, handIn},
