@@ -86,16 +86,16 @@ func (r *run) gatherTables(states []reply) ([]tableSeen, error) {
 	for i, n := range r.s.order {
 		list, _ := field(states[i].term, "tables").(term.List)
 		for _, row := range list {
-			name := wordOf(field(row, "table"))
+			name := plainWord(field(row, "table"))
 			t := byName[name]
 			if t == nil {
-				t = &tableSeen{name: name, kind: wordOf(field(row, "type")), copies: map[kit.NodeName]tableCopy{}}
+				t = &tableSeen{name: name, kind: plainWord(field(row, "type")), copies: map[kit.NodeName]tableCopy{}}
 				byName[name] = t
 				for _, kind := range copyTypes {
 					questions = append(questions, question{n, "table_info", []term.Term{term.Atom(name), term.Atom(kind)}})
 				}
 			}
-			kind := wordOf(field(row, "storage_type"))
+			kind := plainWord(field(row, "storage_type"))
 			if !slices.Contains(copyTypes, kind) {
 				continue
 			}
@@ -112,7 +112,7 @@ func (r *run) gatherTables(states []reply) ([]tableSeen, error) {
 		return nil, err
 	}
 	for i, q := range questions {
-		t, kind := byName[wordOf(q.args[0])], wordOf(q.args[1])
+		t, kind := byName[plainWord(q.args[0])], plainWord(q.args[1])
 		for _, holder := range namesOf(replies[i].term, "") {
 			if n := kit.NodeName(holder); t.copies[n].kind == "" {
 				t.copies[n] = tableCopy{kind: kind}
@@ -170,13 +170,13 @@ func (r *run) processSheet(all term.List) *sheet {
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(p, q term.Term) int { return cmp.Compare(waiting(q), waiting(p)) })
 	for _, p := range all {
-		name := wordOf(field(p, "name"))
+		name := plainWord(field(p, "name"))
 		if name == "undefined" {
 			name = "-"
 		}
 		links, _ := field(p, "links").(term.List)
 		pid, _ := field(p, "pid").(term.Pid)
-		s.add(r.processValue(p), Pid{pid}.String(), name, fmt.Sprintf("%s/%s", wordOf(field(p, "function")), figure(p, "arity")), figure(p, "message_queue_len"),
+		s.add(r.processValue(p), Pid{pid}.String(), name, fmt.Sprintf("%s/%s", plainWord(field(p, "function")), figure(p, "arity")), figure(p, "message_queue_len"),
 			figure(p, "received"), fmt.Sprint(len(links)), namesText(listField(p, "global_names")))
 	}
 	return s
@@ -199,7 +199,7 @@ func (r *run) processValue(t term.Term) starlark.Value {
 		}
 	}
 	for _, p := range m {
-		if name := wordOf(p.Key); !slices.Contains(infoOrder, name) {
+		if name := plainWord(p.Key); !slices.Contains(infoOrder, name) {
 			_ = d.SetKey(starlark.String(name), r.value(p.Value))
 		}
 	}

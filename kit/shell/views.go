@@ -92,13 +92,13 @@ func listField(t term.Term, name string) []string {
 	var names []string
 	list, _ := field(t, name).(term.List)
 	for _, x := range list {
-		names = append(names, wordOf(x))
+		names = append(names, plainWord(x))
 	}
 	return names
 }
 
-// wordOf gives an atom or text without quotes.
-func wordOf(t term.Term) string {
+// plainWord gives an atom or text without quotes.
+func plainWord(t term.Term) string {
 	switch t := t.(type) {
 	case nil:
 		return ""
@@ -169,7 +169,7 @@ func viewSystem(r *run, name string, args starlark.Tuple, kwargs []starlark.Tupl
 
 // storeState says in a word what a node's store does; "" when the node tells nothing.
 func storeState(status term.Term) string {
-	switch w := wordOf(field(status, "store")); w {
+	switch w := plainWord(field(status, "store")); w {
 	case "yes":
 		return "running"
 	case "no":
@@ -184,7 +184,7 @@ func namesOf(t term.Term, self string) []string {
 	list, _ := t.(term.List)
 	var names []string
 	for _, x := range list {
-		if w := wordOf(x); w != self {
+		if w := plainWord(x); w != self {
 			names = append(names, w)
 		}
 	}
@@ -300,7 +300,7 @@ func linkList(p reply) []term.Term {
 }
 
 func (s *sheet) addLink(r *run, from kit.NodeName, l term.Term, trip *reply) {
-	to, state := wordOf(field(l, "node")), "down"
+	to, state := plainWord(field(l, "node")), "down"
 	round, roundText := starlark.Value(starlark.None), "-"
 	if trip != nil {
 		state, roundText = "up", "no answer"
@@ -311,7 +311,7 @@ func (s *sheet) addLink(r *run, from kit.NodeName, l term.Term, trip *reply) {
 	}
 	fault := faultWords(field(l, "rule"))
 	remark := fault
-	if reason := wordOf(field(l, "reason")); state == "down" && reason != "" && fault == "" {
+	if reason := plainWord(field(l, "reason")); state == "down" && reason != "" && fault == "" {
 		remark = reason
 	}
 	row := dictOf("from", r.value(term.Atom(from)), "to", r.value(term.Atom(to)), "up", starlark.Bool(state == "up"), "for_ms", r.value(field(l, "for_ms")),
@@ -322,7 +322,7 @@ func (s *sheet) addLink(r *run, from kit.NodeName, l term.Term, trip *reply) {
 // faultWords says what a link's rule does; "" when it is whole.
 func faultWords(rule term.Term) string {
 	var parts []string
-	if cut := wordOf(field(rule, "cut")); cut != "" && cut != "whole" {
+	if cut := plainWord(field(rule, "cut")); cut != "" && cut != "whole" {
 		parts = append(parts, "cut ("+cut+")")
 	}
 	for _, d := range []struct{ name, words string }{{"delay_us", "%v late"}, {"jitter_us", "up to %v more"}} {
