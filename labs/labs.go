@@ -10,6 +10,7 @@ import (
 	"netsplit/labs/failover"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
+	messagepartition "netsplit/labs/message-partition"
 	nodedisconnection "netsplit/labs/node-disconnection"
 	transactionhistory "netsplit/labs/transaction-history"
 )
@@ -24,6 +25,7 @@ func All() []lab.Definition {
 	return []lab.Definition{
 		hellocluster.Lab,
 		nodedisconnection.Lab,
+		messagepartition.Lab,
 		distributedcounter.Lab,
 		failover.Lab,
 		dirtyreads.Lab,
