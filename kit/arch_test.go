@@ -36,7 +36,7 @@ var may = map[string]string{
 	"kit/mnesia":         "kit/term kit/door kit/store kit/store/...",
 	"kit/proc":           "kit/term",
 	"kit/node":           "kit/term kit/door kit/wire kit/peer kit/proc kit/store kit/store/disk kit/mnesia kit/simlink",
-	"kit/bench":          "kit/term kit/store kit/node",
+	"kit/bench":          "kit/term kit/proc kit/store kit/node",
 	"kit/world":          "kit/door kit/wire",
 	"kit/cluster":        "kit/term kit/door kit/wire kit/world kit/node",
 	"kit/sim":            "kit/term kit/door kit/wire kit/world kit/simlink kit/node",

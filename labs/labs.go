@@ -6,6 +6,7 @@ import (
 
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
+	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
 	transactionhistory "netsplit/labs/transaction-history"
 )
@@ -18,6 +19,7 @@ var FS embed.FS
 // All is every lab.
 func All() []lab.Definition {
 	return []lab.Definition{
+		hellocluster.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

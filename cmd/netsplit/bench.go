@@ -38,11 +38,11 @@ func newBenchCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "bench",
 		Short:   "Measure on this machine",
-		Example: "  netsplit bench lab\n  netsplit bench store --nodes 1,2",
+		Example: "  netsplit bench lab\n  netsplit bench store --nodes 1,2\n  netsplit bench proc --erl erl",
 		Args:    refuseUnknown,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchLabCmd(), newBenchStoreCmd())
+	cmd.AddCommand(newBenchLabCmd(), newBenchStoreCmd(), newBenchProcCmd())
 	return cmd
 }
 

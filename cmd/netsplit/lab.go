@@ -39,25 +39,36 @@ func labVerbs() []*cobra.Command {
 
 func newLabUpCmd() *cobra.Command {
 	var nodes int
-	var asJSON bool
+	var asJSON, prevent, manual bool
+	var hidden []string
 	cmd := &cobra.Command{
 		Use:   "up LAB|DIR",
 		Short: "Start a lab's nodes on this machine",
 		Long: "Starts the nodes of a lab as processes of their own that run on after this command, and returns when\n" +
 			"each of them sees all others and the lab's tables are there. DIR is a workspace made by \"lab start\". The name\n" +
 			"\"playground\" stands for a cluster without a task; further ones are \"playground-2\" and so on.",
-		Example: "  netsplit lab up dirty-reads\n  netsplit lab up ./my-work\n  netsplit lab up playground --nodes 5",
-		Args:    oneArg("LAB", "netsplit lab list"),
+		Example: "  netsplit lab up dirty-reads\n  netsplit lab up ./my-work\n  netsplit lab up playground --nodes 5\n" +
+			"  netsplit lab up playground --hidden observer   # a node that sees the others, and is in nobody's nodes()",
+		Args: oneArg("LAB", "netsplit lab list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, err := labSpec(cmd.Context(), cmd.ErrOrStderr(), args[0], nodes, cmd.Flags().Changed("nodes"))
 			if err != nil {
 				return err
+			}
+			spec.PreventOverlap, spec.Manual = prevent, manual
+			for _, name := range hidden {
+				spec.Hidden = append(spec.Hidden, kit.NodeName(name))
 			}
 			return labUp(cmd, spec, asJSON)
 		},
 		ValidArgsFunction: completeUp,
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 0, "how many nodes (default: what the lab says, else 3)")
+	cmd.Flags().StringSliceVar(&hidden, "hidden", nil, "also start a hidden node of this name, to watch the others from (Erlang's -hidden)")
+	cmd.Flags().BoolVar(&manual, "manual", false, "nodes connect only when somebody asks them to or sends something, as Erlang nodes do;\n"+
+		"without it they connect at the start and again after every heal")
+	cmd.Flags().BoolVar(&prevent, "prevent-overlapping-partitions", false, "after a cut between two nodes, those who still reach both leave them, so that no\n"+
+		"node is in two parts of the cluster: Erlang's default since OTP 25")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the nodes as JSON, as \"lab ps --json\" does")
 	return cmd
 }

@@ -92,7 +92,7 @@ func labAndFolder(c lab.Catalog, arg string) (*lab.Lab, string, error) {
 func prepare(ctx context.Context, c *cluster.Cluster, l *lab.Lab) error {
 	seed := rand.Uint64()
 	c.Journal(shell.JournalData, fmt.Sprintf("data of %s, seed %d", l.Slug, seed), shell.LabData{Seed: seed, Data: l.Scenarios[0].New(seed).Data})
-	return l.Prepare(ctx, lab.Record(c), seed)
+	return l.Prepare(ctx, lab.Record(c.Visible()), seed)
 }
 
 // compileProgram builds the student's program for this machine, with the student's own go.mod, outside the workspace.

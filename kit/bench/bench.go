@@ -1,6 +1,7 @@
 // Package bench holds the workloads of "netsplit bench store": the three benchmarks that come with Mnesia's source
 // (mnesia_meter, mnesia_tpcb and the HLR bench) and a table of single operations. They run inside the nodes, as a
 // program's own requests, so that the figures hold no cost of the door; and each has sums that must agree at the end.
+// The workloads of "netsplit bench proc" are here too, once for the nodes and once in Erlang, for Erlang's.
 package bench
 
 import (
@@ -68,7 +69,10 @@ func App() node.App {
 			return do(ctx, n, args)
 		}
 	}
-	return node.App{Verbs: verbs}
+	p := &procBench{gate: make(chan struct{})}
+	verbs[VerbProc] = p.sample
+	start := func(_ context.Context, n *node.Node) error { p.rt = n.Procs(); return nil }
+	return node.App{Verbs: verbs, Funcs: p.funcs(), Start: start}
 }
 
 func invalid(format string, args ...any) error {
@@ -217,17 +221,11 @@ func (b *bench) run(ctx context.Context, n *node.Node, args []term.Term) (term.T
 	if nums[0] > maxClients || nums[1] > maxFor.Milliseconds() {
 		return nil, invalid("at most %d clients and %v", maxClients, maxFor)
 	}
-	if path := atom(args, 3); path != "" {
-		f, err := os.Create(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return nil, err
-		}
-		defer pprof.StopCPUProfile()
+	stop, err := profile(atom(args, 3))
+	if err != nil {
+		return nil, err
 	}
+	defer stop()
 	op := atom(args, 0)
 	if m, ok := b.work.(*meter); ok { // it counts iterations, not time
 		sample, err := m.row(ctx, n.Store(), op)
@@ -235,6 +233,25 @@ func (b *bench) run(ctx context.Context, n *node.Node, args []term.Term) (term.T
 	}
 	sample, err := drive(ctx, b.work, n.Store(), op, int(nums[0]), time.Duration(nums[1])*time.Millisecond)
 	return sample.term(), err
+}
+
+// profile begins a CPU profile, written to a file when stop is called; without a path it does nothing.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // a profile that is cut short does not open
+	}, nil
 }
 
 // settle takes a write lock on every table: when it has them all, no transaction's change is under way.

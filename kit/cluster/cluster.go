@@ -41,6 +41,8 @@ type Spec struct {
 	Manual bool
 	// PreventOverlap is node.Config's setting of that name, for every node.
 	PreventOverlap bool
+	// Hidden are further nodes that watch the others without being part of their cluster (node.Config.Hidden).
+	Hidden []kit.NodeName
 	// Temporary clusters belong to the process that starts them: their nodes end with it at the latest, and
 	// Close takes them down and removes their folder. Lab then is only the start of the name.
 	Temporary bool
@@ -70,14 +72,15 @@ func (s *Spec) validate() error {
 	if len(s.Nodes) == 0 {
 		s.Nodes = slices.Clone(DefaultNodes)
 	}
-	if len(s.Nodes) > MaxNodes {
-		return invalid("start lab", s.Lab, fmt.Sprintf("%d nodes, the limit is %d", len(s.Nodes), MaxNodes), "")
+	all := slices.Concat(s.Nodes, s.Hidden)
+	if len(all) > MaxNodes {
+		return invalid("start lab", s.Lab, fmt.Sprintf("%d nodes, the limit is %d", len(all), MaxNodes), "")
 	}
-	for i, n := range s.Nodes {
+	for i, n := range all {
 		if !n.Valid() {
 			return invalid("start lab", s.Lab, fmt.Sprintf("%q cannot name a node", n), "a node's name is a lower-case letter, then lower-case letters, digits, '-' or '_'")
 		}
-		if slices.Contains(s.Nodes[:i], n) {
+		if slices.Contains(all[:i], n) {
 			return invalid("start lab", s.Lab, fmt.Sprintf("two nodes are called %s", n), "")
 		}
 	}

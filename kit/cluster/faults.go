@@ -360,6 +360,9 @@ func (c *Cluster) startAgain(ctx context.Context, n kit.NodeName) error {
 
 // introduce tells the running nodes a peer's new address; the others get it when they restart or resume.
 func (c *Cluster) introduce(p wire.Peer) {
+	if slices.Contains(c.lab.Hidden, p.Node) {
+		return // it tells its address itself
+	}
 	for _, o := range c.lab.Nodes {
 		if s, _ := c.files.state(o); o != p.Node && s.State == Running {
 			_ = c.order(o, "introduce", term.Atom(p.Node), term.Bin(p.Addr)) // it will be dialled by p anyway

@@ -27,7 +27,8 @@ type labFile struct {
 	Dir       string         `json:"dir,omitempty"`
 	Program   []string       `json:"program,omitempty"` // empty: netsplit itself, wherever it is when a node starts
 	Nodes     []kit.NodeName `json:"nodes"`
-	Doors     string         `json:"doors"` // folder of the sockets
+	Hidden    []kit.NodeName `json:"hidden,omitempty"` // those of them that only watch
+	Doors     string         `json:"doors"`            // folder of the sockets
 	Cookie    string         `json:"cookie"`
 	Temporary bool           `json:"temporary,omitempty"`
 	Ready     bool           `json:"ready"` // false while it is being started
@@ -36,6 +37,11 @@ type labFile struct {
 	Manual         bool          `json:"manual,omitempty"`
 	PreventOverlap bool          `json:"prevent_overlapping_partitions,omitempty"`
 	IdleExit       time.Duration `json:"idle_exit,omitempty"`
+}
+
+// visible are the nodes that make up the cluster.
+func (l labFile) visible() []kit.NodeName {
+	return slices.DeleteFunc(slices.Clone(l.Nodes), func(n kit.NodeName) bool { return slices.Contains(l.Hidden, n) })
 }
 
 // nodeFile is nodes/NAME/process.json: the node's process as it was started last.

@@ -126,14 +126,15 @@ func (c *Cluster) prepare(spec Spec) error {
 	if err := os.Rename(f.journal(), f.oldJournal()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return broken(err)
 	}
-	doors, err := f.doorFolder(spec.Nodes)
+	all := slices.Concat(spec.Nodes, spec.Hidden)
+	doors, err := f.doorFolder(all)
 	if err != nil {
 		return err
 	}
 	c.lab = labFile{Lab: spec.Lab, ID: rand.Text(), Since: time.Now().Round(time.Millisecond), Dir: spec.Dir, Program: spec.Program,
-		Nodes: slices.Clone(spec.Nodes), Doors: doors, Cookie: rand.Text(), Temporary: spec.Temporary,
+		Nodes: all, Hidden: slices.Clone(spec.Hidden), Doors: doors, Cookie: rand.Text(), Temporary: spec.Temporary,
 		StartStore: spec.StartStore, Manual: spec.Manual, PreventOverlap: spec.PreventOverlap, IdleExit: spec.IdleExit}
-	for _, n := range spec.Nodes {
+	for _, n := range all {
 		if err := os.MkdirAll(f.disc(n), 0o700); err != nil {
 			return broken(err)
 		}
@@ -169,7 +170,11 @@ func (c *Cluster) startAll(ctx context.Context) error {
 		return nil
 	}
 	for i, n := range c.lab.Nodes {
-		work.Go(func() { errs[i] = c.awaitNodes(ctx, n, c.lab.Nodes) })
+		others := c.lab.Nodes
+		if slices.Contains(c.lab.Hidden, n) {
+			others = c.lab.visible() // hidden nodes do not look for each other
+		}
+		work.Go(func() { errs[i] = c.awaitNodes(ctx, n, others) })
 	}
 	work.Wait()
 	for i, err := range errs {
@@ -199,14 +204,16 @@ func (c *Cluster) startNode(ctx context.Context, n kit.NodeName, peers []wire.Pe
 	f := c.files
 	cfg := node.Config{Node: n, Lab: c.lab.Lab, LabID: c.lab.ID, LabFile: f.labJSON(), Cookie: c.lab.Cookie, Rules: rules,
 		Disc: f.disc(n), Backups: f.backups(n), Door: c.lab.doorPath(n), Journal: f.journal(), Log: f.log(n), Ended: f.ended(n), Used: f.used(),
-		StartStore: c.lab.StartStore, Manual: c.lab.Manual, PreventOverlap: c.lab.PreventOverlap, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary}
+		StartStore: c.lab.StartStore, Manual: c.lab.Manual, PreventOverlap: c.lab.PreventOverlap, IdleExit: c.lab.IdleExit, Leash: c.lab.Temporary,
+		Hidden: slices.Contains(c.lab.Hidden, n)}
 	var before node.Config
 	_ = readJSON(f.config(n), &before) // the first time there is none
 	cfg.Boot = before.Boot + 1
 	for _, p := range peers {
-		if p.Node == n {
+		switch {
+		case p.Node == n:
 			cfg.Addr = p.Addr
-		} else {
+		case !slices.Contains(c.lab.Hidden, p.Node): // a hidden node connects to the others, not they to it
 			cfg.Peers = append(cfg.Peers, p)
 		}
 	}

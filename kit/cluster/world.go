@@ -64,6 +64,14 @@ func (c *Cluster) LogPath(n kit.NodeName) string { return c.files.log(n) }
 // Nodes lists the lab's nodes, running or not.
 func (c *Cluster) Nodes() []kit.NodeName { return slices.Clone(c.lab.Nodes) }
 
+// Visible is the cluster as a lab knows it: without its hidden nodes.
+func (c *Cluster) Visible() world.World { return visible{c} }
+
+type visible struct{ *Cluster }
+
+// Nodes lists the nodes that make up the cluster.
+func (v visible) Nodes() []kit.NodeName { return v.lab.visible() }
+
 // Call asks a node's door as the given client. Each client has a connection of its own to each node; when the
 // connection breaks, what the client had open at that node ends, and its next call opens a new one. A node that
 // does not run is door.Down.

@@ -28,6 +28,7 @@ type Config struct {
 	Seed       uint64                     `json:"seed,omitempty"`   // of the chances that rules ask for
 	Manual     bool                       `json:"manual,omitempty"` // connect only when asked to
 	Static     bool                       `json:"static,omitempty"` // no gossip: Peers are all there is
+	Hidden     bool                       `json:"hidden,omitempty"` // watches the cluster without being part of it (peer.Config.Hidden)
 	// Incarnation tells this life of the node from earlier ones, and grows; 0 takes the clock.
 	Incarnation uint64 `json:"incarnation,omitempty"`
 	// Boot counts the starts of the node in its lab, from 1, so that pids of an earlier life are not those of new

@@ -44,6 +44,7 @@ func (l *links) start(r receiver) error {
 		Self: n.cfg.Node, Network: n.network, Peers: n.cfg.Peers, Seed: n.cfg.Seed, Manual: n.cfg.Manual, Incarnation: n.cfg.Incarnation,
 		// Discovery is for nodes that were told one address; a lab's nodes are told all of them.
 		Static: n.cfg.Static,
+		Hidden: n.cfg.Hidden,
 		Logf:   n.logf,
 		Handle: func(e peer.Event) { l.handle(r, e) },
 	})
@@ -62,21 +63,36 @@ func (l *links) handle(r receiver, e peer.Event) {
 	case peer.Frame:
 		switch e.Channel {
 		case storeChannel:
-			r.Receive(e.Node, e.Frame)
+			if !e.Hidden { // stores do not meet over hidden links
+				r.Receive(e.Node, e.Frame)
+			}
 		case procChannel:
 			l.node.procs.Receive(e.Node, e.Frame)
 		}
 	case peer.Up:
-		l.node.Report("event", "node "+string(e.Node)+" is up")
-		r.PeerUp(e.Node)
-		l.node.procs.PeerUp(e.Node)
+		l.node.Report("event", about(e)+" is up")
+		if e.Hidden {
+			l.node.procs.PeerUpHidden(e.Node)
+		} else {
+			r.PeerUp(e.Node)
+			l.node.procs.PeerUp(e.Node)
+		}
 		l.wake()
 	case peer.Down:
-		l.node.Report("event", "node "+string(e.Node)+" is down: "+e.Reason)
-		r.PeerDown(e.Node)
+		l.node.Report("event", about(e)+" is down: "+e.Reason)
+		if !e.Hidden {
+			r.PeerDown(e.Node)
+		}
 		l.node.procs.PeerDown(e.Node, lossReason(e.Reason, l.parted(e.Node)))
 		l.wake()
 	}
+}
+
+func about(e peer.Event) string {
+	if e.Hidden {
+		return "hidden node " + string(e.Node)
+	}
+	return "node " + string(e.Node)
 }
 
 // parts notes that this node takes a link down itself; parted tells, once.
@@ -110,7 +126,7 @@ func (l *links) next() <-chan struct{} {
 // Self is the node's own name.
 func (l *links) Self() kit.NodeName { return l.node.cfg.Node }
 
-// Up lists the nodes whose link is up, sorted.
+// Up lists the nodes whose link is up and not hidden, sorted.
 func (l *links) Up() []kit.NodeName {
 	if m := l.mesh.Load(); m != nil {
 		return slices.Clone(m.Up())
@@ -166,6 +182,17 @@ func (l *links) Connect(ctx context.Context, to kit.NodeName) error {
 	return m.Connect(ctx, to)
 }
 
+// UpAll lists the nodes whose link is up, hidden or not, sorted.
+func (l *links) UpAll() []kit.NodeName {
+	m := l.mesh.Load()
+	if m == nil {
+		return nil
+	}
+	all := slices.Concat(m.Up(), m.UpHidden())
+	slices.Sort(all)
+	return all
+}
+
 func (l *links) known() []kit.NodeName {
 	if m := l.mesh.Load(); m != nil {
 		return m.Known()
@@ -177,7 +204,7 @@ func (l *links) known() []kit.NodeName {
 func (l *links) await(ctx context.Context, nodes []kit.NodeName) error {
 	for {
 		changed := l.next()
-		up := l.Up()
+		up := l.UpAll()
 		missing := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool {
 			return n == l.Self() || slices.Contains(up, n)
 		})

@@ -84,7 +84,7 @@ func (n *Node) Store() *store.Store { return n.store }
 // Procs is the runtime of the node's processes.
 func (n *Node) Procs() *proc.Runtime { return n.procs }
 
-// Nodes lists the other nodes whose link is up, sorted.
+// Nodes lists the other nodes whose link is up and not hidden, sorted.
 func (n *Node) Nodes() []kit.NodeName { return n.links.Up() }
 
 // Known lists all other nodes that this one has been told of, sorted.

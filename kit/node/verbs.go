@@ -23,7 +23,7 @@ const defaultWait = 10 * time.Second
 func (n *Node) verbs() []door.Verb {
 	return []door.Verb{
 		{Name: "node", Doc: "the node's own name", Handler: n.verbNode},
-		{Name: "nodes", Doc: "the other nodes whose link is up", Handler: n.verbNodes},
+		{Name: "nodes", Params: []string{"which?"}, Doc: "the other nodes whose link is up: the visible ones, or which is hidden, connected (both), known or this, as Erlang's nodes(Arg)", Handler: n.verbNodes},
 		{Name: "known", Doc: "all other nodes that this one has been told of", Handler: n.verbKnown},
 		{Name: "ping", Params: []string{"node?"}, Doc: "pong if the node answers, else pang; connects first if need be. Without a node: pong", Handler: n.verbPing},
 		{Name: "connect", Params: []string{"node"}, Doc: "connects to a node; true when the link is up", Handler: n.verbConnect},
@@ -42,8 +42,27 @@ func (n *Node) verbNode(context.Context, door.Request) door.Outcome {
 	return door.OKTerm(term.Atom(n.cfg.Node))
 }
 
-func (n *Node) verbNodes(context.Context, door.Request) door.Outcome {
-	return door.OKTerm(atoms(n.links.Up()))
+func (n *Node) verbNodes(_ context.Context, r door.Request) door.Outcome {
+	which := term.Term(term.Atom("visible"))
+	if len(r.Args) > 0 {
+		which = r.Args[0]
+	}
+	switch which {
+	case term.Atom("visible"):
+		return door.OKTerm(atoms(n.links.Up()))
+	case term.Atom("hidden"):
+		return door.OKTerm(atoms(n.links.mesh.Load().UpHidden()))
+	case term.Atom("connected"):
+		return door.OKTerm(atoms(n.links.UpAll()))
+	case term.Atom("known"): // which in Erlang is this node too
+		all := append(n.links.known(), n.cfg.Node)
+		slices.Sort(all)
+		return door.OKTerm(atoms(all))
+	case term.Atom("this"):
+		return door.OKTerm(atoms([]kit.NodeName{n.cfg.Node}))
+	}
+	return door.FromError(&kit.Error{Op: r.Verb, What: term.String(which), Kind: kit.Invalid, Err: errors.New("there are no such nodes"),
+		Hint: "it takes visible, hidden, connected, known or this"})
 }
 
 func (n *Node) verbKnown(context.Context, door.Request) door.Outcome {
@@ -107,7 +126,7 @@ func (n *Node) verbDisconnect(ctx context.Context, r door.Request) door.Outcome 
 	if err != nil {
 		return door.FromError(err)
 	}
-	wasUp := slices.Contains(n.links.Up(), to)
+	wasUp := slices.Contains(n.links.UpAll(), to)
 	if wasUp {
 		n.links.parts(to)
 	}
@@ -117,7 +136,7 @@ func (n *Node) verbDisconnect(ctx context.Context, r door.Request) door.Outcome 
 		}
 		return door.FromError(err)
 	}
-	for changed := n.links.next(); slices.Contains(n.links.Up(), to); changed = n.links.next() {
+	for changed := n.links.next(); slices.Contains(n.links.UpAll(), to); changed = n.links.next() {
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -213,7 +232,7 @@ func linkTerm(l peer.Link, rule wire.Rule, c wire.Counts) term.Term {
 	if !l.Since.IsZero() {
 		since = term.Int(time.Since(l.Since).Milliseconds())
 	}
-	return pairs("node", term.Atom(l.Node), "up", boolAtom(l.Up), "for_ms", since, "reason", term.Bin(l.Reason),
+	return pairs("node", term.Atom(l.Node), "up", boolAtom(l.Up), "hidden", boolAtom(l.Hidden), "for_ms", since, "reason", term.Bin(l.Reason),
 		"address", term.Bin(l.Addr), "gossip", term.Atom(cmp.Or(l.Gossip, "unknown")), "rule", RuleTerm(rule),
 		"counts", pairs("held", term.Int(c.Held), "dropped", term.Int(c.Dropped), "refused", term.Int(c.Refused), "delayed", term.Int(c.Delayed),
 			"lost", term.Int(c.Lost), "duplicated", term.Int(c.Duplicated), "reordered", term.Int(c.Reordered)))

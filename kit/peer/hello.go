@@ -20,12 +20,14 @@ type hello struct {
 	Addr        string        `json:",omitempty"` // where the dialler itself can be dialled
 	Took        time.Duration `json:",omitempty"` // how long the dialler took to get through
 	Asked       bool          `json:",omitempty"` // somebody asked for the connection; it overrides a Disconnect
+	Hidden      bool          `json:",omitempty"` // the dialler is a hidden node
 }
 
 type answer struct {
 	Refused     string `json:",omitempty"` // why not; empty is yes
 	Session     uint64 `json:",omitempty"` // the number of the new session
 	Incarnation uint64 `json:",omitempty"` // of the acceptor
+	Hidden      bool   `json:",omitempty"` // the acceptor is a hidden node
 }
 
 const (

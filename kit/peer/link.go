@@ -58,6 +58,7 @@ type attempted struct {
 	conn        wire.Conn
 	session     uint64
 	incarnation uint64
+	hidden      bool          // the peer is a hidden node
 	trip        time.Duration // one round trip, as the greeting took it
 	err         error
 }
@@ -74,6 +75,7 @@ type link struct {
 	addr         string
 	auto         bool // connect by ourselves
 	disconnected bool
+	hiddenPeer   bool   // the peer is a hidden node, as it last told
 	last         uint64 // last session known
 	incarnation  uint64 // the peer's, as it last told
 	call         *attempt
@@ -187,7 +189,7 @@ func (l *link) obey(o order) {
 		if s := l.current.Load(); s != nil && s.over() {
 			l.down(s.reason()) // first, or it would forget that somebody asked
 		}
-		l.disconnected, l.auto = false, !l.mesh.cfg.Manual
+		l.disconnected, l.auto = false, l.connects()
 		if l.current.Load() != nil {
 			o.reply <- nil
 			return
@@ -210,6 +212,9 @@ func (l *link) obey(o order) {
 	}
 }
 
+// connects tells whether this end connects by itself. A hidden node comes and goes as it likes; nobody looks for it.
+func (l *link) connects() bool { return !l.mesh.cfg.Manual && !l.hiddenPeer }
+
 func (l *link) setAddr(addr string) {
 	l.addr = addr
 	l.mu.Lock()
@@ -229,11 +234,11 @@ func (l *link) tryCall() {
 	case !asked && (!l.auto || l.disconnected):
 		return
 	}
-	h := hello{Purpose: purposeLink, Incarnation: l.mesh.cfg.Incarnation, Session: l.last, Addr: l.mesh.cfg.Advertise, Asked: asked}
+	h := hello{Purpose: purposeLink, Incarnation: l.mesh.cfg.Incarnation, Session: l.last, Addr: l.mesh.cfg.Advertise, Asked: asked, Hidden: l.mesh.cfg.Hidden}
 	to := wire.Peer{Node: l.peer, Addr: l.addr}
 	l.call = l.attempt(func(ctx context.Context) attempted {
 		c, a, trip, err := call(ctx, l.mesh.cfg.Network, to, h)
-		return attempted{c, a.Session, a.Incarnation, trip, err}
+		return attempted{c, a.Session, a.Incarnation, a.Hidden, trip, err}
 	})
 	l.call.addr, l.call.asked = l.addr, asked
 }
@@ -306,8 +311,10 @@ func (l *link) take(in incoming) {
 	l.dropReply()
 	// Known from now on, so that if this call crossed ours after all, the next two that cross are not both given up.
 	l.incarnation, l.disconnected = in.hello.Incarnation, false
+	l.hiddenPeer = in.hello.Hidden
+	l.auto = l.connects()
 	l.last = max(l.last, in.hello.Session) + 1
-	a := answer{Session: l.last, Incarnation: l.mesh.cfg.Incarnation}
+	a := answer{Session: l.last, Incarnation: l.mesh.cfg.Incarnation, Hidden: l.mesh.cfg.Hidden}
 	l.reply = l.attempt(func(ctx context.Context) attempted {
 		start := time.Now()
 		err := awaitConfirm(ctx, in.conn, a)
@@ -315,7 +322,7 @@ func (l *link) take(in incoming) {
 			_ = in.conn.Close()
 			return attempted{err: err}
 		}
-		return attempted{in.conn, a.Session, in.hello.Incarnation, time.Since(start), nil}
+		return attempted{in.conn, a.Session, in.hello.Incarnation, in.hello.Hidden, time.Since(start), nil}
 	})
 }
 

@@ -35,6 +35,9 @@ type Config struct {
 
 	Manual bool // connect only when Connect or Ping ask for it
 	Static bool // no gossip: the cluster is Peers and whoever connects
+	// Hidden nodes watch a cluster without being part of it, as Erlang's -hidden does: their links are hidden at both ends,
+	// gossip does not tell of them, and nobody but themselves connects them again.
+	Hidden bool
 
 	// Handle, if set, takes the events instead of the channel, without a change of goroutines (some 30 us less a
 	// round trip). Calls for one peer are serial; those for different peers are concurrent. It may call Send, Up,
@@ -77,6 +80,7 @@ type Event struct {
 	Channel byte
 	Frame   []byte // belongs to the receiver
 	Session uint64
+	Hidden  bool   // one of the two ends is a hidden node
 	Reason  string // for Down: one of the Reason constants
 }
 
@@ -107,6 +111,7 @@ type Link struct {
 	Node    kit.NodeName
 	Addr    string
 	Up      bool
+	Hidden  bool // one of the two ends is a hidden node, as far as is known
 	Session uint64
 	Since   time.Time // of the last Up or Down; zero when there was none
 	Reason  string    // why it is down: the last Down's reason, or the error of the last try with its hint
@@ -125,7 +130,8 @@ type Mesh struct {
 
 	links  atomic.Pointer[map[kit.NodeName]*link] // replaced, never changed
 	up     atomic.Pointer[[]kit.NodeName]         // likewise; sorted
-	mu     sync.Mutex                             // for replacing the two above
+	hidden atomic.Pointer[[]kit.NodeName]         // likewise
+	mu     sync.Mutex                             // for replacing the three above
 	gossip membership
 }
 
@@ -153,6 +159,7 @@ func Start(cfg Config) (*Mesh, error) {
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.links.Store(&map[kit.NodeName]*link{})
 	m.up.Store(&[]kit.NodeName{})
+	m.hidden.Store(&[]kit.NodeName{})
 	var err error
 	if m.gossip, err = startMembership(m); err != nil {
 		m.cancel()
@@ -189,6 +196,7 @@ func (c Config) filled() Config {
 	if c.Advertise == "" {
 		c.Advertise = c.Network.Addr()
 	}
+	c.Static = c.Static || c.Hidden
 	if c.Logf == nil {
 		c.Logf = func(string, ...any) {}
 	}
@@ -198,8 +206,12 @@ func (c Config) filled() Config {
 // Self is the node's own name.
 func (m *Mesh) Self() kit.NodeName { return m.cfg.Self }
 
-// Up lists the nodes whose direct link is up, sorted, without Self. The slice must not be changed.
+// Up lists the nodes whose direct link is up and not hidden, sorted, without Self: Erlang's nodes(). The slice must not
+// be changed.
 func (m *Mesh) Up() []kit.NodeName { return *m.up.Load() }
+
+// UpHidden lists those whose link is up and hidden: Erlang's nodes(hidden). The slice must not be changed.
+func (m *Mesh) UpHidden() []kit.NodeName { return *m.hidden.Load() }
 
 // Known lists all nodes that the mesh ever heard of, sorted, without Self.
 func (m *Mesh) Known() []kit.NodeName {
@@ -363,19 +375,25 @@ func (m *Mesh) ensure(node kit.NodeName) *link {
 	return l
 }
 
-// setUp keeps the list of Up.
-func (m *Mesh) setUp(node kit.NodeName, up bool) {
+// setUp keeps the lists of Up and UpHidden.
+func (m *Mesh) setUp(node kit.NodeName, up, hidden bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := slices.Clone(*m.up.Load())
+	m.up.Store(listed(*m.up.Load(), node, up && !hidden))
+	m.hidden.Store(listed(*m.hidden.Load(), node, up && hidden))
+}
+
+// listed gives a sorted list with a node in it, or without it.
+func listed(list []kit.NodeName, node kit.NodeName, in bool) *[]kit.NodeName {
+	list = slices.Clone(list)
 	at, found := slices.BinarySearch(list, node)
 	switch {
-	case up && !found:
+	case in && !found:
 		list = slices.Insert(list, at, node)
-	case !up && found:
+	case !in && found:
 		list = slices.Delete(list, at, at+1)
 	}
-	m.up.Store(&list)
+	return &list
 }
 
 // emit gives an event to whoever takes them, until done ends.

@@ -21,7 +21,7 @@ import (
 // TestScripts runs the scripts in testdata, each on a fabric in virtual time. Commands:
 //
 //	cluster a b c               starts nodes that all know each other
-//	start a [addr=X] [cookie=X] [peers=(b,c)] [seed=ADDR]   starts one (again)
+//	start a [addr=X] [cookie=X] [peers=(b,c)] [seed=ADDR] [hidden]   starts one (again)
 //	cut silent|loud a b | a>b   cuts both ways, or one
 //	slow a b 100ms              delays both ways
 //	heal [a b]                  heals one link, or all
@@ -90,6 +90,8 @@ func (l *lab) start(name string, d *datadriven.TestData) {
 	cfg := Config{Self: kit.NodeName(name), Seed: 1, Static: true, Logf: l.t.Logf}
 	for _, a := range d.CmdArgs {
 		switch a.Key {
+		case "hidden":
+			cfg.Hidden = true
 		case "addr":
 			addr = a.Vals[0]
 		case "cookie":
@@ -116,6 +118,9 @@ func (l *lab) start(name string, d *datadriven.TestData) {
 		switch e.Kind {
 		case Up:
 			line += fmt.Sprintf(" (session %d)", e.Session)
+			if e.Hidden {
+				line += " hidden"
+			}
 		case Down:
 			line += ": " + e.Reason
 		case Frame:
@@ -244,7 +249,12 @@ func (l *lab) ask(d *datadriven.TestData, args []string) string {
 	if d.Cmd == "up" {
 		answer := l.report()
 		for _, name := range l.names() {
-			answer += fmt.Sprintf("%s sees %v\n", name, l.nodes[name].mesh.Up())
+			m := l.nodes[name].mesh
+			answer += fmt.Sprintf("%s sees %v", name, m.Up())
+			if hidden := m.UpHidden(); len(hidden) > 0 {
+				answer += fmt.Sprintf(", hidden %v", hidden)
+			}
+			answer += "\n"
 		}
 		return answer
 	}

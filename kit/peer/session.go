@@ -15,6 +15,7 @@ import (
 type session struct {
 	conn   wire.Conn
 	number uint64
+	hidden bool // one of the two ends is a hidden node
 	trip   time.Duration
 	ended  chan struct{} // closed by end
 
@@ -57,31 +58,34 @@ func (s *session) bye(kind byte) {
 // begin makes a confirmed connection the link's session.
 func (l *link) begin(r attempted) {
 	l.last, l.incarnation = r.session, r.incarnation
-	l.disconnected, l.auto = false, !l.mesh.cfg.Manual
-	s := &session{conn: r.conn, number: r.session, trip: r.trip, ended: make(chan struct{})}
+	l.hiddenPeer = r.hidden
+	l.disconnected, l.auto = false, l.connects()
+	s := &session{conn: r.conn, number: r.session, hidden: r.hidden || l.mesh.cfg.Hidden, trip: r.trip, ended: make(chan struct{})}
 	s.busy.Store(true) // until it reads
-	l.state(true, s.number, "")
+	l.state(true, s, "")
 	l.current.Store(s)
-	l.mesh.setUp(l.peer, true)
+	l.mesh.setUp(l.peer, true, s.hidden)
 	s.joined.Go(func() { l.beat(s) })
-	l.mesh.emit(Event{Kind: Up, Node: l.peer, Session: s.number}, nil)
+	l.mesh.emit(Event{Kind: Up, Node: l.peer, Session: s.number, Hidden: s.hidden}, nil)
 	s.joined.Go(func() { l.read(s) })
 	l.tell(nil)
-	l.mesh.gossip.linkUp(l.peer)
+	if !s.hidden {
+		l.mesh.gossip.linkUp(l.peer)
+	}
 }
 
 // down ends the session and tells so, after the last of its frames.
 func (l *link) down(reason string) {
 	s := l.current.Swap(nil)
-	l.mesh.setUp(l.peer, false)
+	l.mesh.setUp(l.peer, false, s.hidden)
 	s.end(reason)
 	s.joined.Wait()
-	l.state(false, s.number, reason)
+	l.state(false, s, reason)
 	l.downSince = time.Now()
 	if reason == ReasonDisconnected {
 		l.disconnected = true
 	}
-	l.mesh.emit(Event{Kind: Down, Node: l.peer, Session: s.number, Reason: reason}, nil)
+	l.mesh.emit(Event{Kind: Down, Node: l.peer, Session: s.number, Hidden: s.hidden, Reason: reason}, nil)
 	// The smaller name calls first, so that calls seldom cross.
 	if l.mesh.cfg.Self < l.peer {
 		l.retryIn(0)
@@ -90,10 +94,10 @@ func (l *link) down(reason string) {
 	}
 }
 
-func (l *link) state(up bool, number uint64, reason string) {
+func (l *link) state(up bool, s *session, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.info.Up, l.info.Session, l.info.Reason, l.info.Since = up, number, reason, time.Now()
+	l.info.Up, l.info.Session, l.info.Hidden, l.info.Reason, l.info.Since = up, s.number, s.hidden, reason, time.Now()
 }
 
 // shutdown ends everything of the link when the mesh stops.
@@ -109,9 +113,9 @@ func (l *link) shutdown() {
 		s.bye(byeStop)
 		s.end(ReasonStopped)
 		s.joined.Wait()
-		l.state(false, s.number, ReasonStopped)
+		l.state(false, s, ReasonStopped)
 	}
-	l.mesh.setUp(l.peer, false)
+	l.mesh.setUp(l.peer, false, false)
 }
 
 // beat ticks, and counts the ticks in which nothing came. It counts rather than measures, so that a process that was
@@ -161,7 +165,7 @@ func (l *link) read(s *session) {
 		case b[0] == gossipChannel:
 			l.mesh.gossip.packet(l.peer, b[1:])
 		default:
-			l.mesh.emit(Event{Kind: Frame, Node: l.peer, Channel: b[0], Frame: b[1:], Session: s.number}, s.ended)
+			l.mesh.emit(Event{Kind: Frame, Node: l.peer, Channel: b[0], Frame: b[1:], Session: s.number, Hidden: s.hidden}, s.ended)
 		}
 		s.busy.Store(false)
 	}

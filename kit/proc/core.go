@@ -99,6 +99,7 @@ type Core struct {
 	procs    map[uint64]*process
 	names    map[string]*process
 	up       map[string]bool
+	hidden   map[string]bool     // those of them whose link is hidden
 	waiting  map[string][]Signal // to nodes that a connection is being made to
 	asked    map[uint64]string   // references of the runtime's own questions, and the nodes asked
 	spawning map[uint64]Signal   // those of them that ask for a process
@@ -118,7 +119,7 @@ const idsPerLife = 1_000_000_000_000
 func NewCore(self string, boot uint64, knows func(string) bool, maxProcs, maxMailbox int) *Core {
 	base := (max(boot, 1) - 1) % 10_000_000 * idsPerLife
 	return &Core{self: self, base: base, last: base, maxProcs: cmp.Or(maxProcs, MaxProcesses), maxMailbox: cmp.Or(maxMailbox, MaxMailbox),
-		knows: knows, procs: map[uint64]*process{}, names: map[string]*process{}, up: map[string]bool{}, waiting: map[string][]Signal{},
+		knows: knows, procs: map[uint64]*process{}, names: map[string]*process{}, up: map[string]bool{}, hidden: map[string]bool{}, waiting: map[string][]Signal{},
 		asked: map[uint64]string{}, spawning: map[uint64]Signal{}, nodes: map[string][]uint64{}, overlap: overlap{dropped: map[string]bool{}},
 		registry: newRegistry()}
 }
@@ -284,6 +285,17 @@ func (c *Core) Signal(s Signal) {
 		c.asks(s)
 	case OpSpawned, OpReturn, OpLocked, OpDone:
 		c.answer(s.From.Node, s.Ref, s.Term)
+	default:
+		c.clusterSignal(s)
+	}
+}
+
+// clusterSignal takes what nodes tell each other of the cluster; a hidden node has no say in that.
+func (c *Core) clusterSignal(s Signal) {
+	if c.hidden[s.From.Node] {
+		return
+	}
+	switch s.Op {
 	case OpNodes:
 		c.introduced(s)
 	case OpLost:

@@ -87,7 +87,7 @@ func (cl claim) wire(replaces bool) term.Term {
 }
 
 func (c *Core) broadcast(s Signal) {
-	for _, n := range slices.Sorted(maps.Keys(c.up)) {
+	for _, n := range c.Peers() {
 		c.route(n, s)
 	}
 }
@@ -286,5 +286,7 @@ func (c *Core) lockSignal(s Signal, t term.Tuple) {
 // Owns notes that a process asks for locks, which end with it.
 func (c *Core) Owns(id uint64) { c.owned[id]++ }
 
-// Peers lists the nodes whose link is up, sorted.
-func (c *Core) Peers() []string { return slices.Sorted(maps.Keys(c.up)) }
+// Peers lists the nodes whose link is up and not hidden, sorted: those that share global names and locks.
+func (c *Core) Peers() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.up)), func(n string) bool { return c.hidden[n] })
+}

@@ -56,16 +56,28 @@ func (c *Core) unsubscribe(id uint64) {
 }
 
 // PeerUp takes that the link to a node is up.
-func (c *Core) PeerUp(node string) {
+func (c *Core) PeerUp(node string) { c.peerUp(node, false) }
+
+// PeerUpHidden takes that a hidden link to a node is up. Messages, links, monitors and calls cross it as any other; who
+// waits for nodeup and nodedown of all nodes is not told, and global names and locks, introductions and the prevention of
+// overlaps leave it out, as Erlang's global does with hidden nodes.
+func (c *Core) PeerUpHidden(node string) { c.peerUp(node, true) }
+
+func (c *Core) peerUp(node string, hidden bool) {
 	if c.up[node] {
 		return
 	}
 	c.up[node] = true
+	if hidden {
+		c.hidden[node] = true
+	}
 	delete(c.overlap.dropped, node)
 	queue := c.waiting[node]
 	delete(c.waiting, node)
-	c.tell("nodeup", node, nil)
-	c.greet(node)
+	if !hidden {
+		c.tell("nodeup", node, nil)
+		c.greet(node)
+	}
 	for _, s := range queue {
 		c.route(node, s)
 	}
@@ -74,7 +86,7 @@ func (c *Core) PeerUp(node string) {
 // greet tells a new peer whom this node is connected to, so that all connect to all, and which names it holds.
 func (c *Core) greet(node string) {
 	var others term.List
-	for _, n := range slices.Sorted(maps.Keys(c.up)) {
+	for _, n := range c.Peers() {
 		if n != node {
 			others = append(others, term.Atom(n))
 		}
@@ -105,6 +117,8 @@ func (c *Core) PeerDown(node string, reason term.Term) {
 		return
 	}
 	delete(c.up, node)
+	hidden := c.hidden[node]
+	delete(c.hidden, node)
 	for _, id := range slices.Sorted(maps.Keys(c.procs)) {
 		if p := c.procs[id]; p != nil {
 			c.cutOff(p, node)
@@ -112,9 +126,11 @@ func (c *Core) PeerDown(node string, reason term.Term) {
 	}
 	c.loseAnswers(node)
 	c.loseNames(node)
-	c.tell("nodedown", node, reason)
+	if !hidden {
+		c.tell("nodedown", node, reason)
+		c.lost(node)
+	}
 	c.tellOnce(node)
-	c.lost(node)
 }
 
 // cutOff fires what one process has across a link that is down.

@@ -213,6 +213,11 @@ func (r *Runtime) PeerUp(node kit.NodeName) {
 	r.step(func(c *Core) { c.PeerUp(string(node)) })
 }
 
+// PeerUpHidden is PeerUp of a hidden link: see Core.PeerUpHidden.
+func (r *Runtime) PeerUpHidden(node kit.NodeName) {
+	r.step(func(c *Core) { c.PeerUpHidden(string(node)) })
+}
+
 // PeerDown takes that it is down again, after the last of its frames. reason is what Erlang's nodedown_reason says:
 // disconnect, connection_closed or net_tick_timeout.
 func (r *Runtime) PeerDown(node kit.NodeName, reason string) {

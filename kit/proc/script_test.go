@@ -129,15 +129,18 @@ func maps2(m map[[2]string][]Signal) func(func([2]string) bool) {
 	return slices.Values(keys)
 }
 
-func (n *net) link(a, b string, up bool) {
+func (n *net) link(a, b string, up, hidden bool) {
 	for _, l := range [][2]string{{a, b}, {b, a}} {
 		n.links[l] = up
 		delete(n.wires, l)
 	}
 	for _, l := range [][2]string{{a, b}, {b, a}} {
-		if up {
+		switch {
+		case up && hidden:
+			n.core(l[0]).PeerUpHidden(l[1])
+		case up:
 			n.core(l[0]).PeerUp(l[1])
-		} else {
+		default:
 			n.core(l[0]).PeerDown(l[1], term.Atom("connection_closed"))
 		}
 		n.effects(l[0])
@@ -193,8 +196,8 @@ func (n *net) line(w []string) {
 		if n.names[arg(1)] = q; err != nil {
 			n.note("%v", err)
 		}
-	case "up", "down":
-		n.link(arg(1), arg(2), w[0] == "up")
+	case "up", "down": // up A B [hidden]
+		n.link(arg(1), arg(2), w[0] == "up", arg(3) == "hidden")
 		return
 	case "deliver":
 		n.deliver()

@@ -3,6 +3,7 @@ package shell
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -137,6 +138,9 @@ func awaitEvent(r *run, name string, args starlark.Tuple, kwargs []starlark.Tupl
 		return nil, fmt.Errorf("%s: it takes one node", name)
 	}
 	n := nodes[0]
+	if slices.Contains(processEvents, event) {
+		return n.awaitMessage(r, event, millis(timeout))
+	}
 	var found starlark.Value
 	ok, err := r.pollUntil(millis(timeout), func() (bool, error) {
 		if err := r.fetchEvents(n); err != nil {

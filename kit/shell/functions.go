@@ -40,7 +40,7 @@ var faultFunctions = []function{
 }
 
 var waitFunctions = []function{
-	{"await_event", "node, event, [timeout=5000]", "Waits for a system event on a node and gives it; events that came before and were not yet awaited count. It fails after so many milliseconds.",
+	{"await_event", "node, event, [timeout=5000]", "Waits for an event on a node and gives it: a system event of the store, or nodeup, nodedown, DOWN, EXIT in the mailbox of the session's own process. Events that came before and were not yet awaited count. It fails after so many milliseconds.",
 		`await_event(a, "inconsistent_database")`, awaitEvent},
 	{"await_up", "node, [on=], [timeout=5000]", "Waits until the node answers; with on, until that node is connected to it.", "await_up(b, on=a)", awaitUp},
 	{"await_down", "node, [on=], [timeout=5000]", "Waits until all other nodes (or only the one given by on) have noticed that they lost it.", "await_down(b)", awaitDown},

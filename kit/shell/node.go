@@ -21,7 +21,7 @@ type nodeFunction struct {
 var nodeFunctions = slices.Concat(linkFunctions, processFunctions())
 
 var linkFunctions = []nodeFunction{
-	{"nodes", "", "The nodes that this one is connected to.", "a.nodes()", (*Node).plainVerb},
+	{"nodes", "[which]", "The nodes that this one is connected to: the visible ones, or which is \"hidden\", \"connected\" (both), \"known\" or \"this\".", "a.nodes()", (*Node).listNodes},
 	{"ping", "node", "pong when the other node answers, else pang.", "a.ping(b)", (*Node).peerVerb},
 	{"connect", "node", "Connects to another node; True when connected.", "a.connect(b)", (*Node).peerVerb},
 	{"disconnect", "node", "Closes the connection to another node.", "a.disconnect(b)", (*Node).peerVerb},
@@ -67,6 +67,14 @@ func (n *Node) plainVerb(r *run, name string, args starlark.Tuple, kwargs []star
 		return nil, err
 	}
 	return n.verb(r, name, true)
+}
+
+func (n *Node) listNodes(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	which := "visible"
+	if err := starlark.UnpackArgs(name, args, kwargs, "which?", &which); err != nil {
+		return nil, err
+	}
+	return n.verb(r, name, true, term.Atom(which))
 }
 
 func (n *Node) peerVerb(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

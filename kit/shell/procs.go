@@ -47,7 +47,6 @@ var procFunctions = []procFunction{
 	{"unlink", "pid", "Takes a link away.", "a.unlink(p)", "proc", "unlink", []procArg{argAny}, 1, false},
 	{"trap_exit", "true or false", "Makes exit signals messages.", "a.trap_exit(True)", "proc", "trap_exit", []procArg{argAny}, 1, false},
 	{"exit", "pid, reason", "Sends an exit signal: \"kill\" cannot be refused, \"normal\" does nothing to most.", `a.exit(p, "kill")`, "proc", "exit_signal", []procArg{argAny, argWord}, 2, false},
-	{"monitor_nodes", "true or false", "Subscribes to nodeup and nodedown, which a.flush() shows.", "a.monitor_nodes(True)", "proc", "monitor_nodes", []procArg{argAny}, 1, false},
 	{"register", "name, pid", "Gives a process of this node a local name.", `a.register("counter", p)`, "register", "", []procArg{argWord, argAny}, 2, false},
 	{"unregister", "name", "Takes a local name away.", `a.unregister("counter")`, "unregister", "", []procArg{argWord}, 1, false},
 	{"whereis", "name", "The process of this node that has a local name, or None.", `a.whereis("counter")`, "whereis", "", []procArg{argWord}, 1, false},
@@ -68,6 +67,8 @@ var callFunctions = []nodeFunction{
 	{"erpc", "node, function, arguments..., [timeout=15000]", "As rpc, but fails with what the function raised (erpc:call).", `a.erpc("b", "node")`, (*Node).callFunction},
 	{"cast", "node, function, arguments...", "Begins a function at a node and does not wait.", `a.cast("b", "hello")`, (*Node).callFunction},
 	{"multicall", "nodes, function, arguments..., [timeout=15000]", "Calls a function at several nodes at once: .results, and .bad_nodes that did not answer.", `a.multicall([a, b, c], "node")`, (*Node).callFunction},
+	{"monitor_nodes", "true or false, [reason=False]", "Subscribes to nodeup and nodedown, which a.flush() shows and await_event waits for; with reason, a nodedown's .info tells why.", "a.monitor_nodes(True)", (*Node).monitorNodes},
+	{"receive", "[count=1], [timeout=5000]", "Waits for so many messages of the session's own process and takes them, the oldest first.", "a.receive(3)", (*Node).receive},
 	{"flush", "[wait=100]", "Takes the messages of the session's own process, until so many milliseconds nothing more has come.", "a.flush()", (*Node).flush},
 	{"output", "[wait=0]", "Shows what processes wrote to this node since it was last shown.", "a.output()", (*Node).showOutput},
 }
@@ -215,18 +216,6 @@ func (n *Node) callFunction(r *run, name string, args starlark.Tuple, kwargs []s
 		return nil, err
 	}
 	return v, n.fetchOutput(r, 0)
-}
-
-// flush takes the messages of the session's own process.
-func (n *Node) flush(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	wait := 100
-	if err := starlark.UnpackArgs(name, args, kwargs, "wait?", &wait); err != nil {
-		return nil, err
-	}
-	if err := n.fetchOutput(r, 0); err != nil {
-		return nil, err
-	}
-	return n.ask(r, name, "mailbox", false, []term.Term{term.Atom("self"), term.Int(wait)})
 }
 
 func (n *Node) showOutput(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

@@ -117,6 +117,17 @@ func (p Pid) Hash() (uint32, error) {
 	return h ^ uint32(p.ID), err
 }
 
+// Attr gives the name of the node that the process runs on.
+func (p Pid) Attr(name string) (starlark.Value, error) {
+	if name == "node" {
+		return Atom(p.Node), nil
+	}
+	return nil, nil
+}
+
+// AttrNames lists the attributes.
+func (p Pid) AttrNames() []string { return []string{"node"} }
+
 // opaque stands for a function or a reference in an answer.
 type opaque struct{ term.Opaque }
 
