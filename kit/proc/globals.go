@@ -186,22 +186,23 @@ func (r *Runtime) locked(ctx context.Context, name, check term.Term, f func()) e
 	ctx, cancel := context.WithTimeout(ctx, globalPatience)
 	defer cancel()
 	r.mu.Lock()
-	nodes := append([]string{string(r.cfg.Self)}, r.core.Peers()...)
-	me := term.T(r.core.host(), term.Int(r.core.Ref()))
 	host := r.core.host()
+	me := term.T(host, term.Int(r.core.Ref()))
 	r.mu.Unlock()
 	l := lockRequest{id: term.T(term.Atom("$global_name"), name), requester: me, owner: host, name: check}
-	got, taken, err := r.lock(ctx, l, nodes, -1)
-	if err != nil {
-		return err
-	}
-	if got && !taken {
+	nodes, err := r.lock(ctx, l, r.everyNode, -1)
+	if len(nodes) > 0 {
 		f()
-	}
-	if got {
 		r.unlock(ctx, l, nodes)
 	}
-	return nil
+	return err
+}
+
+// everyNode is this node and its peers.
+func (r *Runtime) everyNode() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string{string(r.cfg.Self)}, r.core.Peers()...)
 }
 
 // lockRequest is what one asks for at each node. The lock ends with its owner.
@@ -217,8 +218,8 @@ func (l lockRequest) term() term.Term { return term.T(l.id, l.requester, l.name)
 // ends with the process; nodes that are lost meanwhile do not count.
 func (r *Runtime) SetLock(ctx context.Context, owner term.Pid, id term.Term, nodes []kit.NodeName, retries int) (bool, error) {
 	r.step(func(c *Core) { c.Owns(owner.ID) })
-	got, _, err := r.lock(ctx, lockRequest{id, owner, term.Undefined, owner}, names(nodes), retries)
-	return got, err
+	got, err := r.lock(ctx, lockRequest{id, owner, term.Undefined, owner}, func() []string { return names(nodes) }, retries)
+	return got != nil, err
 }
 
 // DelLock gives a lock back.
@@ -234,21 +235,20 @@ func names(nodes []kit.NodeName) []string {
 	return list
 }
 
-// lock asks all nodes; unless all say yes it gives back what it got and, after a while, asks again.
-func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes []string, retries int) (got, taken bool, err error) {
+// lock asks all nodes, and gives them back when it has the lock, else nil. Unless all say yes it gives back what it got and,
+// after a while, asks again, whoever is a node then; but not when somebody has the name that the request is about.
+func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes func() []string, retries int) ([]string, error) {
 	for try := 0; ; try++ {
-		granted, busy, taken, err := r.askLocks(ctx, l, nodes)
+		all := nodes()
+		taking, busy, taken, err := r.askLocks(ctx, l, all)
 		if err == nil && !busy && !taken {
-			return true, false, nil
+			return all, nil
 		}
-		if len(granted) > 0 {
-			r.unlock(context.WithoutCancel(ctx), l, granted)
+		if len(taking) > 0 {
+			r.unlock(ctx, l, taking)
 		}
-		if err != nil {
-			return false, false, err
-		}
-		if taken || retries >= 0 && try >= retries {
-			return false, taken, nil
+		if err != nil || taken || retries >= 0 && try >= retries {
+			return nil, err
 		}
 		r.mu.Lock()
 		wait := time.Duration(r.rng.Int64N(int64(min(10*time.Millisecond<<min(try, 10), time.Second))) + 1)
@@ -256,43 +256,46 @@ func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes []string, retri
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return false, false, ctx.Err()
+			return nil, ctx.Err()
 		case <-r.ctx.Done():
-			return false, false, errClosed("lock")
+			return nil, errClosed("lock")
 		}
 	}
 }
 
-// askLocks asks every node once and gives the nodes that granted the lock just now. The first node by name is asked
-// before the others, so that those who compete meet there and not each with a part of the nodes.
-func (r *Runtime) askLocks(ctx context.Context, l lockRequest, nodes []string) (granted []string, busy, taken bool, err error) {
+// askLocks asks every node once and gives the nodes that have granted the lock just now, or may do so yet. The first node by
+// name is asked before the others, so that those who compete meet there and not each with a part of the nodes.
+func (r *Runtime) askLocks(ctx context.Context, l lockRequest, nodes []string) (taking []string, busy, taken bool, err error) {
 	nodes = slices.Sorted(slices.Values(nodes))
 	for _, part := range [][]string{nodes[:min(1, len(nodes))], nodes[min(1, len(nodes)):]} {
 		more, b, t, e := r.askLocksOf(ctx, l, part)
-		granted, busy, taken, err = append(granted, more...), b, t, e
+		taking, busy, taken, err = append(taking, more...), b, t, e
 		if busy || taken || err != nil {
 			break
 		}
 	}
-	return granted, busy, taken, err
+	return taking, busy, taken, err
 }
 
-func (r *Runtime) askLocksOf(ctx context.Context, l lockRequest, nodes []string) (granted []string, busy, taken bool, err error) {
+func (r *Runtime) askLocksOf(ctx context.Context, l lockRequest, nodes []string) (taking []string, busy, taken bool, err error) {
 	answers, err := r.askAll(ctx, nodes, Signal{Op: OpLock, From: l.owner, Term: l.term()})
-	for _, node := range slices.Sorted(maps.Keys(answers)) {
-		switch a := answers[node]; a {
-		case nil, term.Atom("held"): // lost, or ours already
-		case term.Atom("granted"):
-			granted = append(granted, node)
-		case term.Atom("busy"):
+	for _, node := range slices.Sorted(slices.Values(nodes)) {
+		switch a, answered := answers[node]; {
+		case !answered:
+			taking = append(taking, node) // it was asked, and what gives the lock back arrives later
+		case a == nil, a == term.Atom("held"): // lost, or ours already
+		case a == term.Atom("granted"):
+			taking = append(taking, node)
+		case a == term.Atom("busy"):
 			busy = true
 		default:
 			taken = true
 		}
 	}
-	return granted, busy, taken, err
+	return taking, busy, taken, err
 }
 
+// unlock gives a lock back. The nodes are told even if ctx has ended; their answers are not waited for then.
 func (r *Runtime) unlock(ctx context.Context, l lockRequest, nodes []string) {
 	l.name = term.Undefined
 	_, _ = r.askAll(ctx, nodes, Signal{Op: OpUnlock, From: l.owner, Term: l.term()}) // who does not answer is lost, and the lock with it

@@ -1,8 +1,10 @@
 package soak
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -174,7 +176,7 @@ func (r *procRun) cleanUp(ctx context.Context) {
 		r.w.Leave(a.label)
 	}
 	for _, n := range r.plan.Nodes {
-		for pid := range r.snap(ctx, n) {
+		for _, pid := range slices.SortedFunc(maps.Keys(r.snap(ctx, n)), func(a, b term.Pid) int { return cmp.Compare(a.ID, b.ID) }) {
 			r.call(ctx, operator, n, "proc", pid, term.L(term.Atom("exit"), term.Atom("shutdown")))
 		}
 	}
