@@ -236,19 +236,24 @@ func names(nodes []kit.NodeName) []string {
 }
 
 // lock asks all nodes, and gives them back when it has the lock, else nil. Unless all say yes it gives back what it got and,
-// after a while, asks again, whoever is a node then; but not when somebody has the name that the request is about.
+// after a while, asks again whoever is a node then, but no node that was lost; nor anybody when some process has the name
+// that the request is about.
 func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes func() []string, retries int) ([]string, error) {
+	lost := map[string]bool{}
 	for try := 0; ; try++ {
-		all := nodes()
-		taking, busy, taken, err := r.askLocks(ctx, l, all)
-		if err == nil && !busy && !taken {
+		all := slices.DeleteFunc(nodes(), func(n string) bool { return lost[n] })
+		a, err := r.askLocks(ctx, l, all)
+		if err == nil && !a.busy && !a.taken {
 			return all, nil
 		}
-		if len(taking) > 0 {
-			r.unlock(ctx, l, taking)
+		if len(a.taking) > 0 {
+			r.unlock(ctx, l, a.taking)
 		}
-		if err != nil || taken || retries >= 0 && try >= retries {
+		if err != nil || a.taken || retries >= 0 && try >= retries {
 			return nil, err
+		}
+		for _, n := range a.lost {
+			lost[n] = true
 		}
 		r.mu.Lock()
 		wait := time.Duration(r.rng.Int64N(int64(min(10*time.Millisecond<<min(try, 10), time.Second))) + 1)
@@ -263,36 +268,44 @@ func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes func() []string
 	}
 }
 
-// askLocks asks every node once and gives the nodes that have granted the lock just now, or may do so yet. The first node by
-// name is asked before the others, so that those who compete meet there and not each with a part of the nodes.
-func (r *Runtime) askLocks(ctx context.Context, l lockRequest, nodes []string) (taking []string, busy, taken bool, err error) {
+// lockAnswers is what nodes said to a request for a lock.
+type lockAnswers struct {
+	taking []string // they have granted it just now, or may do so yet
+	lost   []string // no link to them
+	busy   bool     // another one has it at some node
+	taken  bool     // some node knows a holder of the name
+}
+
+// askLocks asks every node once. The first node by name is asked before the others, so that those who compete meet there and
+// not each with a part of the nodes.
+func (r *Runtime) askLocks(ctx context.Context, l lockRequest, nodes []string) (a lockAnswers, err error) {
 	nodes = slices.Sorted(slices.Values(nodes))
 	for _, part := range [][]string{nodes[:min(1, len(nodes))], nodes[min(1, len(nodes)):]} {
-		more, b, t, e := r.askLocksOf(ctx, l, part)
-		taking, busy, taken, err = append(taking, more...), b, t, e
-		if busy || taken || err != nil {
+		if err = r.askLocksOf(ctx, l, part, &a); a.busy || a.taken || err != nil {
 			break
 		}
 	}
-	return taking, busy, taken, err
+	return a, err
 }
 
-func (r *Runtime) askLocksOf(ctx context.Context, l lockRequest, nodes []string) (taking []string, busy, taken bool, err error) {
+func (r *Runtime) askLocksOf(ctx context.Context, l lockRequest, nodes []string, all *lockAnswers) error {
 	answers, err := r.askAll(ctx, nodes, Signal{Op: OpLock, From: l.owner, Term: l.term()})
-	for _, node := range slices.Sorted(slices.Values(nodes)) {
+	for _, node := range nodes {
 		switch a, answered := answers[node]; {
-		case !answered:
-			taking = append(taking, node) // it was asked, and what gives the lock back arrives later
-		case a == nil, a == term.Atom("held"): // lost, or ours already
+		case !answered: // it was asked, and what gives the lock back arrives later
+			all.taking = append(all.taking, node)
+		case a == nil:
+			all.lost = append(all.lost, node)
+		case a == term.Atom("held"): // ours already
 		case a == term.Atom("granted"):
-			taking = append(taking, node)
+			all.taking = append(all.taking, node)
 		case a == term.Atom("busy"):
-			busy = true
+			all.busy = true
 		default:
-			taken = true
+			all.taken = true
 		}
 	}
-	return taking, busy, taken, err
+	return err
 }
 
 // unlock gives a lock back. The nodes are told even if ctx has ended; their answers are not waited for then.

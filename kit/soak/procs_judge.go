@@ -87,6 +87,7 @@ type standing struct {
 	on    bool
 	armed bool // and its mark has come: what comes now came after it
 	mark  int
+	left  int // mark of an unlink that has not come back: what an EXIT before it is about
 	ends  int // how often it fired
 }
 
@@ -167,7 +168,8 @@ func (p *replay) did(e event) {
 		s := p.linkTo(e.pid)
 		s.on, s.armed, s.mark = true, false, e.n
 	case e.what == "unlink":
-		p.linkTo(e.pid).on = false
+		s := p.linkTo(e.pid)
+		s.on, s.left = false, e.n
 	}
 }
 
@@ -188,6 +190,9 @@ func (p *replay) got(e event) {
 		}
 		for _, s := range p.link {
 			s.armed = s.armed || s.mark == e.n
+			if s.left == e.n {
+				s.left = 0
+			}
 		}
 	case "message":
 		p.numbered(e.who, e.n, e)
@@ -305,6 +310,10 @@ func (p *replay) exit(e event) {
 	s.ends++
 	mine, theirs := p.j.linkers[[2]term.Pid{p.a.pid, e.pid}], p.j.linkers[[2]term.Pid{e.pid, p.a.pid}]
 	switch {
+	case s.left != 0: // it came before the unlink, which takes no message back
+		s.left = 0
+		p.reason("EXIT", e)
+		return
 	case !s.on && theirs == 0:
 		p.problem("EXIT doubled", e, "got EXIT %s of %s, to which it was not linked any more", e.reason, e.who)
 	case s.ends > mine+theirs:

@@ -169,8 +169,8 @@ func tellProcs(r ProcReport, dropped []int) string {
 		fmt.Fprintf(&b, "%v\n", p)
 	}
 	story := strings.Split(strings.TrimSpace(r.Story), "\n")
-	if len(story) > 60 {
-		story = append([]string{"..."}, story[len(story)-60:]...)
+	if most := 60; len(story) > most && *oneSeed < 0 {
+		story = append([]string{"..."}, story[len(story)-most:]...)
 	}
 	fmt.Fprintf(&b, "what happened:\n%s\nto see it again: %s", strings.Join(story, "\n"), ProcCommand(r.Plan, dropped))
 	return b.String()
