@@ -246,7 +246,7 @@ func (r *procRun) newActor(n kit.NodeName, seed uint64) *actor {
 		return nil
 	}
 	a := &actor{r: r, label: fmt.Sprintf("p%d", len(r.actors)+1), node: n, rand: rand.New(rand.NewPCG(seed, 7)), life: r.nodes[n].lives,
-		watch: map[string]bool{}, linked: map[term.Pid]bool{}, begun: r.w.Now()}
+		watch: map[string]bool{}, linked: map[term.Pid]bool{}, signals: map[int]term.Pid{}, begun: r.w.Now()}
 	r.actors = append(r.actors, a)
 	return a
 }

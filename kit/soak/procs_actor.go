@@ -16,24 +16,25 @@ import (
 
 // actor is one process that the run acts for, and what it did and got.
 type actor struct {
-	r      *procRun
-	label  string // of the process, and of the client that acts for it
-	pid    term.Pid
-	node   kit.NodeName
-	life   int // of its node
-	rand   *rand.Rand
-	trap   bool
-	ready  bool // it hears of nodes, and others may know of it
-	dead   bool // an operation said so
-	ended  bool // by its own client's doing
-	home   bool // it ends with its client
-	begun  time.Duration
-	sent   int // messages and signals, numbered
-	marks  int
-	watch  map[string]bool   // what it watches, as it knows
-	linked map[term.Pid]bool // what it linked to itself, as it knows
-	global bool              // it asked for a global name, at some time
-	trace  []event
+	r       *procRun
+	label   string // of the process, and of the client that acts for it
+	pid     term.Pid
+	node    kit.NodeName
+	life    int // of its node
+	rand    *rand.Rand
+	trap    bool
+	ready   bool // it hears of nodes, and others may know of it
+	dead    bool // an operation said so
+	ended   bool // by its own client's doing
+	home    bool // it ends with its client
+	begun   time.Duration
+	sent    int // messages and signals, numbered
+	marks   int
+	watch   map[string]bool   // what it watches, as it knows
+	linked  map[term.Pid]bool // what it linked to itself, as it knows
+	signals map[int]term.Pid  // exit signals that it sent, by number, and to whom
+	global  bool              // it asked for a global name, at some time
+	trace   []event
 }
 
 // event is one thing that an actor did (what it did) or got.
@@ -195,7 +196,7 @@ func (a *actor) act(ctx context.Context) {
 		do     func(context.Context, *actor)
 	}{
 		{30, a.sends}, {5, a.sendName}, {3, a.globalSend}, {9, a.monitors}, {3, a.demonitors}, {3, a.monitorsName},
-		{6, a.links}, {3, a.unlinks}, {5, a.spawns}, {4, a.ends}, {4, a.signals}, {4, a.registers}, {8, a.globals}, {3, a.locks}, {5, a.calls},
+		{6, a.links}, {3, a.unlinks}, {5, a.spawns}, {4, a.ends}, {4, a.signal}, {4, a.registers}, {8, a.globals}, {3, a.locks}, {5, a.calls},
 	} {
 		if a.rand.IntN(120) < c.weight {
 			c.do(ctx, t)
@@ -372,8 +373,8 @@ func (a *actor) end() {
 	a.ended = true
 }
 
-// signals sends an exit signal; its number is one of the messages'.
-func (a *actor) signals(ctx context.Context, t *actor) {
+// signal sends an exit signal; its number is one of the messages'.
+func (a *actor) signal(ctx context.Context, t *actor) {
 	if a.rand.IntN(2) > 0 {
 		return
 	}
@@ -382,6 +383,7 @@ func (a *actor) signals(ctx context.Context, t *actor) {
 	if a.rand.IntN(3) == 0 {
 		reason = term.Atom("kill")
 	}
+	a.signals[a.sent] = t.pid
 	out := a.op(ctx, "exit_signal", t.pid, reason)
 	a.did(event{what: "signal", who: t.label, pid: t.pid, n: a.sent, reason: term.String(reason), failed: out.Status != door.OK})
 }
@@ -531,7 +533,7 @@ func (a *actor) drain(ctx context.Context) {
 		if e.what == "DOWN" {
 			a.watch[e.who] = false
 		}
-		if b := a.r.actorOf(e.pid); e.what == "EXIT" && (b == nil || !e.signalOf(b)) {
+		if b := a.r.actorOf(e.pid); e.what == "EXIT" && (b == nil || !e.signalOf(b, a)) {
 			a.linked[e.pid] = false
 		}
 		a.trace = append(a.trace, e)
@@ -544,9 +546,9 @@ func (r *procRun) actorOf(pid term.Pid) *actor {
 	return r.byPid[pid]
 }
 
-// signalOf reports whether an EXIT is a signal that the actor sent, and not its end.
-func (e event) signalOf(b *actor) bool {
-	return e.what == "EXIT" && e.pid == b.pid && strings.HasPrefix(e.reason, "{sig,"+b.label+",")
+// signalOf reports whether an EXIT is a signal that b sent to an actor, and not b's end.
+func (e event) signalOf(b, to *actor) bool {
+	return e.what == "EXIT" && e.pid == b.pid && strings.HasPrefix(e.reason, "{sig,"+b.label+",") && b.signals[e.n] == to.pid
 }
 
 // readEvent reads one message as the door shows it.

@@ -249,7 +249,8 @@ func (p *replay) nodedown(e event) {
 		}
 	}
 	for pid, s := range p.link {
-		if s.on && s.armed && pid.Node == e.who && p.j.linkers[[2]term.Pid{pid, p.a.pid}] == 0 {
+		// One that does not trap exits is not told of an end that was normal.
+		if s.on && s.armed && pid.Node == e.who && p.j.linkers[[2]term.Pid{pid, p.a.pid}] == 0 && (p.a.trap || p.j.alive(pid)) {
 			p.problem("EXIT lost", event{pid: pid}, "which is linked to %s, got nodedown of %s and no EXIT", term.String(pid), e.who)
 		}
 		if pid.Node == e.who && s.armed {
@@ -280,7 +281,7 @@ func (p *replay) reason(what string, e event) {
 	switch {
 	case e.reason == noConnection:
 		lives := t != nil && (alive || t.trap)
-		if p.nodes[e.pid.Node] == "nodeup" && (lives || e.pid.ID == 0) && e.pid.Node != string(p.a.node) {
+		if p.nodes[e.pid.Node] == "nodeup" && lives && e.pid.Node != string(p.a.node) {
 			p.owed[e.pid.Node] = what + " of " + e.who + " with noconnection"
 		}
 		if e.pid.Node == string(p.a.node) && alive {
@@ -302,7 +303,7 @@ func (p *replay) reason(what string, e event) {
 
 func (p *replay) exit(e event) {
 	p.j.r.counts.Exits++
-	if b := p.j.r.byPid[e.pid]; b != nil && e.signalOf(b) {
+	if b := p.j.r.byPid[e.pid]; b != nil && e.signalOf(b, p.a) {
 		p.numbered(b.label, e.n, e)
 		return
 	}

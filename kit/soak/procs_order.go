@@ -47,7 +47,7 @@ func (j *procJudge) pair(s, to *actor, sent []int, could func(int) bool) {
 		switch {
 		case e.what == "nodedown" && e.who == string(s.node), e.what == "nodeup" && e.who == string(s.node) && len(came) == 0:
 			down = true
-		case e.what == "message" && e.who == s.label, e.signalOf(s):
+		case e.what == "message" && e.who == s.label, e.signalOf(s, to):
 			if !could(e.n) {
 				j.r.problem("came to another", []term.Pid{s.pid, to.pid}, "%s got #%d of %s, which was not sent to it", to.label, e.n, s.label)
 			}
