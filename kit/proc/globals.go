@@ -215,11 +215,29 @@ func (l lockRequest) term() term.Term { return term.T(l.id, l.requester, l.name)
 
 // SetLock takes a global lock at nodes for a process of this node (Erlang's global:set_lock with the requester pid), trying
 // again so often when somebody else has it; a negative number is for ever. It reports whether it got the lock. The lock
-// ends with the process; nodes that are lost meanwhile do not count.
+// ends with the process, also while it is being asked for; nodes that are lost meanwhile do not count.
 func (r *Runtime) SetLock(ctx context.Context, owner term.Pid, id term.Term, nodes []kit.NodeName, retries int) (bool, error) {
-	r.step(func(c *Core) { c.Owns(owner.ID) })
-	got, err := r.lock(ctx, lockRequest{id, owner, term.Undefined, owner}, func() []string { return names(nodes) }, retries)
+	if !r.owns(owner) {
+		return false, ErrEnded
+	}
+	l := lockRequest{id, owner, term.Undefined, owner}
+	got, err := r.lock(ctx, l, func() []string { return names(nodes) }, retries)
+	if got != nil && !r.Alive(owner) { // what its end told may have come before the last of the requests
+		r.unlock(ctx, l, got)
+		return false, ErrEnded
+	}
 	return got != nil, err
+}
+
+// owns notes that a process asks for locks; false when it has ended.
+func (r *Runtime) owns(owner term.Pid) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.core.find(owner) == nil {
+		return false
+	}
+	r.core.Owns(owner.ID)
+	return true
 }
 
 // DelLock gives a lock back.
@@ -251,6 +269,9 @@ func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes func() []string
 		}
 		if err != nil || a.taken || retries >= 0 && try >= retries {
 			return nil, err
+		}
+		if l.owner.ID != 0 && !r.Alive(l.owner) {
+			return nil, ErrEnded
 		}
 		for _, n := range a.lost {
 			lost[n] = true
