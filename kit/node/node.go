@@ -211,7 +211,7 @@ func (n *Node) mount(app App) error {
 	if err != nil {
 		return err
 	}
-	if err := mux.Add(n.doing.verbs()...); err != nil {
+	if err := mux.Add(append(n.doing.verbs(), n.doing.superVerbs()...)...); err != nil {
 		return err
 	}
 	if err := mux.Add(n.face.Verbs()...); err != nil {

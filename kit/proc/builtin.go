@@ -29,6 +29,8 @@ var builtins = map[string]Func{
 	"is_alive":     isAlive,
 	"process_info": processInfo,
 	registerFunc:   globalRegister,
+	superName:      runSupervisor,
+	superviseFunc:  supervise,
 }
 
 func nobody(*Process, []term.Term) (term.Term, error) { return nil, nil }

@@ -25,7 +25,7 @@ type function struct {
 }
 
 // functions are all of them, in the order of the help.
-var functions = slices.Concat(faultFunctions, waitFunctions, valueFunctions, taskFunctions)
+var functions = slices.Concat(viewFunctions, faultFunctions, waitFunctions, valueFunctions, taskFunctions)
 
 var faultFunctions = []function{
 	{"cut", "x, y, [silent=False]", "Cuts the links between two nodes, or two lists of nodes, both ways. Loud by default: both sides know at once; silent: messages vanish.",
@@ -53,6 +53,8 @@ var waitFunctions = []function{
 var valueFunctions = []function{
 	{"atom", "name", `An atom: a name that is no text. Strings are text in data, and names where a table, an attribute or an option is meant.`, `atom("ok")`, makeAtom},
 	{"record", "name, fields", "A record type: calling it makes records, .fields serves as attributes.", `person = record("person", ["name", "age"])`, makeRecordType},
+	{"child", "id, function, arguments..., [restart=\"permanent\"], [shutdown=5000], [type=\"worker\"]", `The spec of a child, for a supervisor. restart: "permanent" always, "transient" unless it ended with normal or shutdown, "temporary" never; shutdown: milliseconds to end in when told to, "brutal_kill" or "infinity". With the function "supervisor" the options of a.supervisor follow.`,
+		`child("c1", "counter", 40, restart="transient")`, makeChild},
 	{"attempt", "function, arguments...", "Calls the function and gives a result with .ok and .value, or .error, .kind and .reason when it failed.", `attempt(lambda: a.db.dirty_read("nosuch", 1))`, attempt},
 	{"check", "condition, [message]", "Fails with the message unless the condition is true.", `check(len(rows) == 3, "three rows")`, check},
 	{"answer", "name, value", "Hands in a value that a task asks for.", `answer("ratio", 8.5)`, handIn},
