@@ -156,7 +156,7 @@ func (f *procFace) processes(_ context.Context, r door.Request) door.Outcome {
 }
 
 func (f *procFace) counts(context.Context, door.Request) door.Outcome {
-	n := f.rt.Counts()
+	n := f.rt.Held()
 	return door.OKTerm(pairs("processes", term.Int(n.Processes), "functions", term.Int(n.Functions), "names", term.Int(n.Names),
 		"global_names", term.Int(n.GlobalNames), "locks", term.Int(n.Locks), "lock_owners", term.Int(n.Owners), "questions", term.Int(n.Questions),
 		"connecting", term.Int(n.Waiting), "subscriptions", term.Int(n.Subscriptions)))

@@ -37,7 +37,6 @@ func (j *procJudge) order() {
 // pair judges what went from one actor to another.
 func (j *procJudge) pair(s, to *actor, sent []int, could func(int) bool) {
 	came := map[int]bool{}
-	type gap struct{ after, before int }
 	lost := map[int]bool{} // numbers that came first after a loss
 	down := false
 	for _, e := range to.trace {
@@ -68,7 +67,7 @@ func (j *procJudge) pair(s, to *actor, sent []int, could func(int) bool) {
 				break
 			}
 		}
-		excused = next != 0 && j.lossBetween(s, to, n, next, lost)
+		excused = next != 0 && lossBetween(n, next, lost)
 		switch {
 		case next == 0 && !both, excused && s.node != to.node:
 		case next == 0:
@@ -82,7 +81,7 @@ func (j *procJudge) pair(s, to *actor, sent []int, could func(int) bool) {
 }
 
 // lossBetween reports whether the receiver lost the sender's node between the last that came before n and next.
-func (j *procJudge) lossBetween(s, to *actor, n, next int, lost map[int]bool) bool {
+func lossBetween(n, next int, lost map[int]bool) bool {
 	for m, l := range lost {
 		if m > n && m <= next && l {
 			return true

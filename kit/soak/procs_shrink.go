@@ -12,7 +12,7 @@ const splitPlace = 99
 
 // ShrinkProcs makes a failing plan smaller: it leaves out faults one by one, the split and actors, as long as a problem of
 // the first one's kind remains. It gives the places of what it left out; 99 is the split.
-func ShrinkProcs(ctx context.Context, make func(context.Context, ProcPlan) (World, error), failed ProcReport) (ProcReport, []int) {
+func ShrinkProcs(ctx context.Context, make ProcMaker, failed ProcReport) (ProcReport, []int) {
 	best, whole := failed, failed.Plan
 	var dropped []int
 	try := func(p ProcPlan) bool {

@@ -1,7 +1,7 @@
 package soak
 
 import (
-	"context"
+	"flag"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +11,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"flag"
 )
 
 // TestProcesses runs plans of processes in the simulator.
@@ -35,48 +33,21 @@ func TestProcesses(t *testing.T) {
 	}
 	n := *seeds
 	if !given("seeds") {
-		n = 16 // some seconds
+		n = 10 // some seconds
 	}
 	began := time.Now()
-	var mu sync.Mutex
-	var sum ProcCounts
-	failed := map[string]int{}
-	done := 0
+	runs := procRuns{t: t, maker: maker, failed: map[string]int{}, began: began}
 	next := make(chan uint64)
 	var work sync.WaitGroup
 	for range 2 {
 		work.Go(func() {
 			for seed := range next {
-				rep, err := OnceProcs(t.Context(), maker, NewProcPlan(seed))
-				mu.Lock()
-				done++
-				sum.add(rep.Counts)
-				if done%100 == 0 {
-					t.Logf("%d done after %v", done, time.Since(began).Round(time.Second))
-				}
-				if err != nil {
-					t.Errorf("seed %d: %v", seed, err)
-				}
-				if len(rep.Problems) > 0 {
-					what := rep.Problems[0].What
-					if failed[what]++; failed[what] == 1 && !*raw {
-						mu.Unlock()
-						small, dropped := ShrinkProcs(t.Context(), maker, rep)
-						mu.Lock()
-						t.Errorf("%s", tellProcs(small, dropped))
-					} else {
-						t.Errorf("seed %d: %v", seed, rep.Problems[0])
-					}
-				}
-				mu.Unlock()
+				runs.one(seed)
 			}
 		})
 	}
 	for i := range n {
-		mu.Lock()
-		enough := len(failed) >= maxFailures && !*keep || *budget > 0 && time.Since(began) > *budget
-		mu.Unlock()
-		if enough {
+		if runs.enough() {
 			t.Logf("ended after %d plans", i)
 			break
 		}
@@ -85,9 +56,55 @@ func TestProcesses(t *testing.T) {
 	close(next)
 	work.Wait()
 	took := time.Since(began)
-	t.Logf("%d seeds in %v (%.1f a second); %+v", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), sum)
-	if len(failed) > 0 {
-		t.Errorf("failures: %v", failed)
+	t.Logf("%d seeds in %v (%.1f a second); %+v", runs.done, took.Round(time.Millisecond), float64(runs.done)/took.Seconds(), runs.sum)
+	if len(runs.failed) > 0 {
+		t.Errorf("failures: %v", runs.failed)
+	}
+}
+
+// procRuns runs seeds and counts what comes of them.
+type procRuns struct {
+	t     *testing.T
+	maker ProcMaker
+	began time.Time
+
+	mu     sync.Mutex
+	done   int
+	sum    ProcCounts
+	failed map[string]int // by the kind of the first problem
+}
+
+func (r *procRuns) enough() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.failed) >= maxFailures && !*keep || *budget > 0 && time.Since(r.began) > *budget
+}
+
+// one runs a seed; the first failure of each kind is made small and told.
+func (r *procRuns) one(seed uint64) {
+	rep, err := OnceProcs(r.t.Context(), r.maker, NewProcPlan(seed))
+	if err != nil {
+		r.t.Errorf("seed %d: %v", seed, err)
+	}
+	fresh := false
+	r.mu.Lock()
+	r.done++
+	r.sum.add(rep.Counts)
+	if r.done%100 == 0 {
+		r.t.Logf("%d done after %v", r.done, time.Since(r.began).Round(time.Second))
+	}
+	if len(rep.Problems) > 0 {
+		r.failed[rep.Problems[0].What]++
+		fresh = r.failed[rep.Problems[0].What] == 1
+	}
+	r.mu.Unlock()
+	switch {
+	case len(rep.Problems) == 0:
+	case fresh && !*raw:
+		small, dropped := ShrinkProcs(r.t.Context(), r.maker, rep)
+		r.t.Error(tellProcs(small, dropped))
+	default:
+		r.t.Errorf("seed %d: %v", seed, rep.Problems[0])
 	}
 }
 
@@ -111,7 +128,7 @@ func againTest(t *testing.T, name string) {
 }
 
 // oneProcs runs a single seed twice and tells what happened.
-func oneProcs(t *testing.T, maker func(context.Context, ProcPlan) (World, error), seed uint64) {
+func oneProcs(t *testing.T, maker ProcMaker, seed uint64) {
 	p := NewProcPlan(seed)
 	var dropped []int
 	if *without != "" {

@@ -65,8 +65,11 @@ func (w simulated) LoseWrites(n kit.NodeName, lose bool) error {
 	return w.SetDisk(n, f)
 }
 
+// ProcMaker makes a fresh world for a plan of processes.
+type ProcMaker func(ctx context.Context, p ProcPlan) (World, error)
+
 // SimulatedProcs makes worlds for plans of processes, as Simulated does for the store's.
-func SimulatedProcs(dir, pkg string) func(context.Context, ProcPlan) (World, error) {
+func SimulatedProcs(dir, pkg string) ProcMaker {
 	get := sim.Prepare(dir, pkg)
 	return func(ctx context.Context, p ProcPlan) (World, error) {
 		m, err := get()
@@ -86,7 +89,7 @@ func SimulatedProcs(dir, pkg string) func(context.Context, ProcPlan) (World, err
 }
 
 // OnceProcs makes a world, runs a plan of processes in it, and ends it.
-func OnceProcs(ctx context.Context, make func(context.Context, ProcPlan) (World, error), p ProcPlan) (ProcReport, error) {
+func OnceProcs(ctx context.Context, make ProcMaker, p ProcPlan) (ProcReport, error) {
 	w, err := make(ctx, p)
 	if err != nil {
 		return ProcReport{Plan: p}, err

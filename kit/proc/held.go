@@ -1,7 +1,7 @@
 package proc
 
-// Counts says how much a runtime holds. When every process has ended and every call has returned, all are 0.
-type Counts struct {
+// Held says how much a runtime holds. When every process has ended and every call has returned, all are 0.
+type Held struct {
 	Processes     int // alive
 	Functions     int // that have not returned, also of processes that were killed
 	Names         int // local
@@ -13,9 +13,9 @@ type Counts struct {
 	Subscriptions int // to nodeup and nodedown
 }
 
-// Counts tells how much is held.
-func (c *Core) Counts() Counts {
-	n := Counts{Processes: len(c.procs), Names: len(c.names), GlobalNames: len(c.claims), Locks: len(c.locks), Owners: len(c.owned),
+// Held tells how much is held.
+func (c *Core) Held() Held {
+	n := Held{Processes: len(c.procs), Names: len(c.names), GlobalNames: len(c.claims), Locks: len(c.locks), Owners: len(c.owned),
 		Questions: max(len(c.asked), len(c.spawning)), Waiting: len(c.waiting), Subscriptions: len(c.subs)}
 	for _, wishes := range c.nodes {
 		n.Subscriptions += len(wishes)
@@ -23,11 +23,11 @@ func (c *Core) Counts() Counts {
 	return n
 }
 
-// Counts tells how much the runtime holds.
-func (r *Runtime) Counts() Counts {
+// Held tells how much the runtime holds.
+func (r *Runtime) Held() Held {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := r.core.Counts()
+	n := r.core.Held()
 	n.Functions = len(r.busy)
 	for _, p := range r.live {
 		if p.running {
