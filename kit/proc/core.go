@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync"
 
 	"netsplit/kit"
 	"netsplit/kit/term"
@@ -14,8 +15,7 @@ type EffectKind byte
 
 // The effects.
 const (
-	Wake     EffectKind = iota + 1 // process ID has a message
-	Run                            // process ID is to run Name with Args
+	Run      EffectKind = iota + 1 // process ID is to run Name with Args
 	Ended                          // process ID has ended with Reason
 	Transmit                       // Signal goes to the peer Node
 	Connect                        // bring up the link to Node, and tell by ConnectFailed if that is in vain
@@ -83,7 +83,19 @@ type process struct {
 	monitors map[uint64]watched
 	watchers map[watcher]struct{}
 	call     *watcher // who waits for the function's answer, and under what reference
-	got      uint64   // messages received
+
+	out   sync.Mutex // held by the process while it sends past the core
+	ended bool       // under the core's lock and out
+
+	handle *Process // the runtime's
+}
+
+// end makes the process send nothing more: what it sent comes before the news of its end.
+func (p *process) end() {
+	p.out.Lock()
+	p.ended = true
+	p.out.Unlock()
+	p.box.close()
 }
 
 // Core is the state of one node's processes. Every method takes one step; Effects gives what is to be done then.
@@ -244,14 +256,10 @@ func (c *Core) SendName(from term.Pid, name, node string, msg term.Term) {
 
 // deliver puts a message into a mailbox. A mailbox that is full ends its process.
 func (c *Core) deliver(p *process, msg term.Term) {
-	if p.box.len() >= c.maxMailbox {
+	if !p.box.add(msg, c.maxMailbox) {
 		c.effect(Effect{Kind: Report, Line: Line{From: p.pid, Text: "ended: too many messages wait in its mailbox"}})
 		c.die(p, term.T(term.Atom("system_limit"), term.Atom("mailbox")))
-		return
 	}
-	p.box.put(msg)
-	p.got++
-	c.effect(Effect{Kind: Wake, ID: p.pid.ID})
 }
 
 // Signal takes a signal for this node, from a process here or from a peer.
@@ -338,6 +346,7 @@ func (c *Core) SendExit(from, to term.Pid, reason term.Term) {
 
 // die ends a process and tells those who watch it, then those who are linked to it, in the order of their pids.
 func (c *Core) die(p *process, reason term.Term) {
+	p.end()
 	delete(c.procs, p.pid.ID)
 	if p.name != "" {
 		delete(c.names, p.name)
@@ -346,21 +355,33 @@ func (c *Core) die(p *process, reason term.Term) {
 	c.releaseNames(p)
 	c.unsubscribe(p.pid.ID)
 	c.returned(p, "signal", reason)
-	watchers := slices.SortedFunc(maps.Keys(p.watchers), func(a, b watcher) int {
-		return cmp.Or(comparePids(a.pid, b.pid), cmp.Compare(a.ref, b.ref))
-	})
-	for _, w := range watchers {
+	for _, w := range sortedWatchers(p.watchers) {
 		c.route(w.pid.Node, Signal{Op: OpDown, From: p.pid, To: w.pid, Ref: w.ref, Term: reason})
 	}
 	for _, q := range sortedPids(p.links) {
 		c.route(q.Node, Signal{Op: OpExitLink, From: p.pid, To: q, Term: reason})
+	}
+	if len(p.monitors) == 0 {
+		return
 	}
 	for _, ref := range slices.Sorted(maps.Keys(p.monitors)) {
 		c.forget(p, ref, p.monitors[ref])
 	}
 }
 
+func sortedWatchers(set map[watcher]struct{}) []watcher {
+	if len(set) == 0 { // as most have
+		return nil
+	}
+	return slices.SortedFunc(maps.Keys(set), func(a, b watcher) int {
+		return cmp.Or(comparePids(a.pid, b.pid), cmp.Compare(a.ref, b.ref))
+	})
+}
+
 func sortedPids(set map[term.Pid]struct{}) []term.Pid {
+	if len(set) == 0 {
+		return nil
+	}
 	return slices.SortedFunc(maps.Keys(set), comparePids)
 }
 

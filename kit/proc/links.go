@@ -102,7 +102,7 @@ func (c *Core) Demonitor(id, ref uint64) {
 		c.forget(p, ref, what)
 		return
 	}
-	p.box.drop(func(m term.Term) bool {
+	p.box.remove(func(m term.Term) bool {
 		t, ok := m.(term.Tuple)
 		return ok && len(t) == 5 && t[0] == term.Atom("DOWN") && t[1] == term.Int(ref)
 	})
@@ -183,6 +183,22 @@ func (c *Core) asks(s Signal) {
 		c.reply(s, p.pid)
 	}
 	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: s.Name, Args: req.args})
+}
+
+// spawnHere begins a process for one of this node, which is linked to it or watches it as the request says.
+func (c *Core) spawnHere(parent *process, fn string, req request) (*process, error) {
+	p, err := c.add(fn, len(req.args), parent.pid, parent.leader)
+	if err != nil {
+		return nil, err
+	}
+	c.bind(p, parent.pid, req)
+	if req.link {
+		parent.link(p.pid)
+	}
+	if req.monitor != 0 {
+		parent.watches(req.monitor, watched{pid: p.pid})
+	}
+	return p, nil
 }
 
 // spawned links the asker to the process that it asked for, or lets it watch that, before any news of it can come.

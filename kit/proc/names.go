@@ -64,8 +64,9 @@ func (c *Core) Info(id uint64) (Info, bool) {
 	if p == nil {
 		return Info{}, false
 	}
+	waiting, got := p.box.waits()
 	i := Info{Pid: p.pid, Function: p.fn, Arity: p.args, Name: p.name, Parent: p.parent, Leader: p.leader, Trap: p.trap,
-		Waiting: p.box.len(), Received: p.got, Links: sortedPids(p.links)}
+		Waiting: waiting, Received: got, Links: sortedPids(p.links)}
 	for _, key := range p.globals {
 		if list := c.claims[key]; len(list) > 0 {
 			i.Globals = append(i.Globals, list[0].term)

@@ -47,7 +47,9 @@ func (c *Core) MonitorNode(id uint64, node string, on bool) {
 
 // unsubscribe forgets what a process that ended wanted to hear.
 func (c *Core) unsubscribe(id uint64) {
-	c.subs = slices.DeleteFunc(c.subs, func(s subscription) bool { return s.id == id })
+	if len(c.subs) > 0 {
+		c.subs = slices.DeleteFunc(c.subs, func(s subscription) bool { return s.id == id })
+	}
 	for node, list := range c.nodes {
 		if slices.Contains(list, id) {
 			c.nodes[node] = slices.DeleteFunc(list, func(i uint64) bool { return i == id })

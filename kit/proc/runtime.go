@@ -53,7 +53,7 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	core    *Core
-	live    map[uint64]*Process
+	live    table
 	answers map[uint64]chan term.Term
 	output  outputLog
 	rng     *rand.Rand
@@ -63,7 +63,7 @@ type Runtime struct {
 
 // New makes the runtime of a node.
 func New(cfg Config) (*Runtime, error) {
-	r := &Runtime{cfg: cfg, funcs: maps.Clone(builtins), resolvers: maps.Clone(resolvers), live: map[uint64]*Process{},
+	r := &Runtime{cfg: cfg, funcs: maps.Clone(builtins), resolvers: maps.Clone(resolvers),
 		answers: map[uint64]chan term.Term{}, rng: rand.New(rand.NewPCG(cfg.Seed, nameSeed(cfg.Self))), busy: map[uint64]string{}}
 	r.output.fresh = make(chan struct{})
 	for name, f := range cfg.Funcs {
@@ -112,33 +112,35 @@ func (r *Runtime) step(f func(c *Core)) {
 
 func (r *Runtime) stepLocked(f func(c *Core)) {
 	f(r.core)
-	for done := false; !done; {
-		effects := r.core.Effects()
-		done = true
-		for i := range effects {
-			e := effects[i] // what is done below may make further steps later, never at once
-			r.perform(&e)
-		}
+	r.performAll()
+}
+
+// performAll does what the core asks for. That may lead to further steps later, never at once.
+func (r *Runtime) performAll() {
+	effects := r.core.Effects()
+	for i := range effects {
+		r.perform(&effects[i])
+		effects[i] = Effect{}
 	}
 }
 
 // perform does one effect, under the lock. Nothing here waits.
 func (r *Runtime) perform(e *Effect) {
 	switch e.Kind {
-	case Wake:
-		if p := r.live[e.ID]; p != nil {
-			p.wakeUp()
-		}
 	case Run:
-		r.begin(e.ID, e.Name, e.Args)
+		if q := r.core.procs[e.ID]; q != nil {
+			r.begin(q, e.Args)
+		}
 	case Ended:
-		if p := r.live[e.ID]; p != nil {
-			delete(r.live, e.ID)
+		if q := r.live.remove(e.ID); q != nil {
+			p := q.handle
 			p.reason = e.Reason
 			if p.running {
 				r.busy[e.ID] = p.fn
 			}
-			p.cancel()
+			if p.cancel != nil {
+				p.cancel()
+			}
 		}
 	case Transmit:
 		r.cfg.Peers.Send(kit.NodeName(e.Node), e.Signal.Encode())
@@ -189,22 +191,21 @@ func (r *Runtime) connect(node string) {
 }
 
 // begin runs a process's function in a goroutine of its own.
-func (r *Runtime) begin(id uint64, fn string, args []term.Term) {
-	p := r.adopt(term.Pid{Node: string(r.cfg.Self), ID: id}, fn)
-	p.running = true
-	if attended[fn] {
-		p.running = false
+func (r *Runtime) begin(q *process, args []term.Term) {
+	p := r.adopt(q)
+	if attended[q.fn] {
 		return
 	}
-	f := r.funcs[fn]
+	p.running = true
+	f := r.funcs[q.fn]
 	r.tasks.Go(func() { p.run(f, args) })
 }
 
 // adopt makes the handle of a process that the core has begun.
-func (r *Runtime) adopt(pid term.Pid, fn string) *Process {
-	p := &Process{rt: r, pid: pid, fn: fn, wake: make(chan struct{}, 1)}
-	p.ctx, p.cancel = context.WithCancel(r.ctx)
-	r.live[pid.ID] = p
+func (r *Runtime) adopt(q *process) *Process {
+	p := &Process{rt: r, me: q, pid: q.pid, fn: q.fn}
+	q.handle = p
+	r.live.put(q)
 	return p
 }
 
@@ -251,15 +252,15 @@ func (r *Runtime) Attend() (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.adopt(pid, attendedName), nil
+	return r.adopt(r.core.procs[pid.ID]), nil
 }
 
 // Process gives the handle of an attended process of this node; nil when there is none of that number.
 func (r *Runtime) Process(id uint64) *Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.live[id]; p != nil && attended[p.fn] {
-		return p
+	if q := r.live.get(id); q != nil && attended[q.fn] {
+		return q.handle
 	}
 	return nil
 }
@@ -331,6 +332,9 @@ const stopPatience = 5 * time.Second
 func (r *Runtime) Close() error {
 	r.mu.Lock()
 	r.closed = true
+	for _, q := range r.core.procs {
+		q.end()
+	}
 	r.mu.Unlock()
 	r.cancel()
 	done := make(chan struct{})
@@ -348,8 +352,8 @@ func (r *Runtime) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	names := slices.Sorted(maps.Values(r.busy))
-	for _, p := range r.live {
-		if p.running {
+	for _, q := range r.core.procs {
+		if p := q.handle; p != nil && p.running {
 			names = append(names, p.fn)
 		}
 	}
