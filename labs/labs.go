@@ -8,6 +8,7 @@ import (
 	dirtyreads "netsplit/labs/dirty-reads"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
+	nodedisconnection "netsplit/labs/node-disconnection"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -20,6 +21,7 @@ var FS embed.FS
 func All() []lab.Definition {
 	return []lab.Definition{
 		hellocluster.Lab,
+		nodedisconnection.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

@@ -98,9 +98,11 @@ Step by step, to see two of them meet:
   a.processes(), b.processes()    # what runs where
   a.send(p, "increment")          # no answer: whether it arrives nobody tells
   a.send(p, ("get", a.self()))    # a.self() is your own process at a
-  a.flush()                       # the messages that it got
+  a.await_message("count")        # waits for the answer (count, N)
+  a.flush()                       # all the messages that it got
   a.monitor(p)                    # DOWN with the reason comes when p ends
   a.exit(p, "kill")
+  a.await_message("DOWN", p)      # waits for that of p
   a.rpc("b", "add", 1, 2)         # a function's answer, or badrpc
 
 a.functions() lists what can be run; a program of yours adds its own

@@ -70,6 +70,8 @@ var callFunctions = []nodeFunction{
 	{"multicall", "nodes, function, arguments..., [timeout=15000]", "Calls a function at several nodes at once: .results, and .bad_nodes that did not answer.", `a.multicall([a, b, c], "node")`, (*Node).callFunction},
 	{"monitor_nodes", "true or false, [reason=False]", "Subscribes to nodeup and nodedown, which a.flush() shows and await_event waits for; with reason, a nodedown's .info tells why.", "a.monitor_nodes(True)", (*Node).monitorNodes},
 	{"receive", "[count=1], [timeout=5000]", "Waits for so many messages of the session's own process and takes them, the oldest first.", "a.receive(3)", (*Node).receive},
+	{"await_message", "kind, [about], [timeout=5000]", "Waits for a message to the session's own process, takes it and leaves the others: the first that is kind or begins with it, and has about in it. It fails after so many milliseconds.",
+		`a.await_message("DOWN", p).reason`, (*Node).awaitOne},
 	{"flush", "[wait=100]", "Takes the messages of the session's own process, until so many milliseconds nothing more has come.", "a.flush()", (*Node).flush},
 	{"output", "[wait=0]", "Shows what processes wrote to this node since it was last shown.", "a.output()", (*Node).showOutput},
 }
