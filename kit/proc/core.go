@@ -37,9 +37,11 @@ type Effect struct {
 	Name   string
 	Args   []term.Term
 	Reason term.Term
-	Line   Line
-	Signal Signal
-	Clash  clash
+	Line   *Line
+	Signal *Signal
+	Clash  *clash
+
+	proc *process // of Run and Ended
 }
 
 // Line is a line of output.
@@ -88,6 +90,7 @@ type process struct {
 	ended bool       // under the core's lock and out
 
 	handle *Process // the runtime's
+	next   *process // of the table
 }
 
 // end makes the process send nothing more: what it sent comes before the news of its end.
@@ -108,7 +111,7 @@ type Core struct {
 	maxMailbox int
 	knows      func(fn string) bool
 
-	procs    map[uint64]*process
+	procs    *table
 	names    map[string]*process
 	up       map[string]bool
 	hidden   map[string]bool     // those of them whose link is hidden
@@ -131,7 +134,7 @@ const idsPerLife = 1_000_000_000_000
 func NewCore(self string, boot uint64, knows func(string) bool, maxProcs, maxMailbox int) *Core {
 	base := (max(boot, 1) - 1) % 10_000_000 * idsPerLife
 	return &Core{self: self, base: base, last: base, maxProcs: cmp.Or(maxProcs, MaxProcesses), maxMailbox: cmp.Or(maxMailbox, MaxMailbox),
-		knows: knows, procs: map[uint64]*process{}, names: map[string]*process{}, up: map[string]bool{}, hidden: map[string]bool{}, waiting: map[string][]Signal{},
+		knows: knows, procs: newTable(), names: map[string]*process{}, up: map[string]bool{}, hidden: map[string]bool{}, waiting: map[string][]Signal{},
 		asked: map[uint64]string{}, spawning: map[uint64]Signal{}, nodes: map[string][]uint64{}, overlap: overlap{dropped: map[string]bool{}},
 		registry: newRegistry()}
 }
@@ -157,7 +160,7 @@ func (c *Core) Spawn(fn string, args []term.Term, parent, leader term.Pid) (term
 	if err != nil {
 		return term.Pid{}, err
 	}
-	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: fn, Args: args})
+	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: fn, Args: args, proc: p})
 	return p.pid, nil
 }
 
@@ -178,12 +181,12 @@ func (c *Core) add(fn string, args int, parent, leader term.Pid) (*process, erro
 }
 
 func (c *Core) make(fn string, args int, parent, leader term.Pid) (*process, error) {
-	if len(c.procs) >= c.maxProcs {
+	if c.procs.len() >= c.maxProcs {
 		return nil, overloaded("spawn", "processes of "+c.self, c.maxProcs)
 	}
 	c.last++
 	p := &process{pid: term.Pid{Node: c.self, ID: c.last}, fn: fn, args: args, parent: parent, leader: leader}
-	c.procs[c.last] = p
+	c.procs.put(p)
 	return p, nil
 }
 
@@ -192,11 +195,11 @@ func (c *Core) find(pid term.Pid) *process {
 	if pid.Node != c.self {
 		return nil
 	}
-	return c.procs[pid.ID]
+	return c.procs.find(pid.ID)
 }
 
 // Alive reports whether a process of this node lives.
-func (c *Core) Alive(id uint64) bool { return c.procs[id] != nil }
+func (c *Core) Alive(id uint64) bool { return c.procs.find(id) != nil }
 
 // route brings a signal to its node: here at once, else over the link, which is made if need be.
 func (c *Core) route(node string, s Signal) {
@@ -204,7 +207,8 @@ func (c *Core) route(node string, s Signal) {
 	case node == c.self:
 		c.Signal(s)
 	case c.up[node]:
-		c.effect(Effect{Kind: Transmit, Node: node, Signal: s})
+		frame := s // so that s itself stays on the stack where nothing is sent
+		c.effect(Effect{Kind: Transmit, Node: node, Signal: &frame})
 	default:
 		c.connect(node, s)
 	}
@@ -257,7 +261,7 @@ func (c *Core) SendName(from term.Pid, name, node string, msg term.Term) {
 // deliver puts a message into a mailbox. A mailbox that is full ends its process.
 func (c *Core) deliver(p *process, msg term.Term) {
 	if !p.box.add(msg, c.maxMailbox) {
-		c.effect(Effect{Kind: Report, Line: Line{From: p.pid, Text: "ended: too many messages wait in its mailbox"}})
+		c.effect(Effect{Kind: Report, Line: &Line{From: p.pid, Text: "ended: too many messages wait in its mailbox"}})
 		c.die(p, term.T(term.Atom("system_limit"), term.Atom("mailbox")))
 	}
 }
@@ -287,7 +291,7 @@ func (c *Core) Signal(s Signal) {
 		}
 	case OpOutput:
 		if text, ok := s.Term.(term.Bin); ok {
-			c.effect(Effect{Kind: Print, Line: Line{From: s.From, Text: string(text)}})
+			c.effect(Effect{Kind: Print, Line: &Line{From: s.From, Text: string(text)}})
 		}
 	case OpSpawn, OpCall:
 		c.asks(s)
@@ -334,7 +338,7 @@ func (c *Core) exitSignal(p *process, s Signal) {
 
 // Exit ends a process: its function has returned, or raised something.
 func (c *Core) Exit(id uint64, reason term.Term) {
-	if p := c.procs[id]; p != nil {
+	if p := c.procs.find(id); p != nil {
 		c.die(p, reason)
 	}
 }
@@ -347,11 +351,11 @@ func (c *Core) SendExit(from, to term.Pid, reason term.Term) {
 // die ends a process and tells those who watch it, then those who are linked to it, in the order of their pids.
 func (c *Core) die(p *process, reason term.Term) {
 	p.end()
-	delete(c.procs, p.pid.ID)
+	c.procs.remove(p.pid.ID)
 	if p.name != "" {
 		delete(c.names, p.name)
 	}
-	c.effect(Effect{Kind: Ended, ID: p.pid.ID, Reason: reason})
+	c.effect(Effect{Kind: Ended, ID: p.pid.ID, Reason: reason, proc: p})
 	c.releaseNames(p)
 	c.unsubscribe(p.pid.ID)
 	c.returned(p, "signal", reason)

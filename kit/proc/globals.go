@@ -57,7 +57,7 @@ func (r *Runtime) resolve(k clash, after time.Duration) {
 		if still {
 			pid, err := r.core.Attend("$resolver", r.core.host(), r.core.host())
 			if err == nil {
-				p = r.adopt(r.core.procs[pid.ID])
+				p = r.adopt(r.core.procs.find(pid.ID))
 			}
 		}
 		r.mu.Unlock()

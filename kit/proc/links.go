@@ -12,7 +12,7 @@ var errNoFunc = errors.New("the node knows no such function")
 // Link links a process of this node to another. Linking to a process of this node that is gone is an error, as in
 // Erlang, unless the caller traps exits; anywhere else the exit signal noproc or noconnection comes.
 func (c *Core) Link(id uint64, to term.Pid) error {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil || to == p.pid {
 		return nil
 	}
@@ -36,7 +36,7 @@ func (p *process) link(to term.Pid) {
 
 // Unlink takes a link away; when it returns no exit signal comes over it any more.
 func (c *Core) Unlink(id uint64, to term.Pid) {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return
 	}
@@ -80,7 +80,7 @@ func (c *Core) MonitorName(id uint64, name, node string) uint64 {
 }
 
 func (c *Core) monitor(id uint64, what watched, node string, s Signal) uint64 {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return 0
 	}
@@ -93,7 +93,7 @@ func (c *Core) monitor(id uint64, what watched, node string, s Signal) uint64 {
 
 // Demonitor watches no longer, and takes a DOWN message that is there already out of the mailbox.
 func (c *Core) Demonitor(id, ref uint64) {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return
 	}
@@ -132,7 +132,7 @@ func (c *Core) watch(s Signal) {
 			delete(p.watchers, w)
 		}
 	case s.Op == OpDemonitor: // whoever had the name then may have another now
-		for _, q := range c.procs {
+		for _, q := range c.procs.all() {
 			delete(q.watchers, w)
 		}
 	case p == nil:
@@ -182,7 +182,7 @@ func (c *Core) asks(s Signal) {
 		c.bind(p, s.From, req)
 		c.reply(s, p.pid)
 	}
-	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: s.Name, Args: req.args})
+	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: s.Name, Args: req.args, proc: p})
 }
 
 // spawnHere begins a process for one of this node, which is linked to it or watches it as the request says.
@@ -267,7 +267,7 @@ func parseRequest(s Signal) (request, bool) {
 
 // Return gives the answer of a process's function to the node that called it; kind is return, throw, exit or error.
 func (c *Core) Return(id uint64, kind string, value term.Term) {
-	if p := c.procs[id]; p != nil {
+	if p := c.procs.find(id); p != nil {
 		c.returned(p, kind, value)
 	}
 }

@@ -60,7 +60,7 @@ type Info struct {
 
 // Info tells about a process of this node; false when there is none.
 func (c *Core) Info(id uint64) (Info, bool) {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return Info{}, false
 	}
@@ -85,8 +85,8 @@ func (c *Core) Info(id uint64) (Info, bool) {
 // Processes tells about up to limit processes of this node, the oldest first, beginning behind the number after.
 func (c *Core) Processes(after uint64, limit int) []Info {
 	var all []Info
-	for _, id := range slices.Sorted(maps.Keys(c.procs)) {
-		if id > after && len(all) < limit {
+	for _, p := range c.procs.all() {
+		if id := p.pid.ID; id > after && len(all) < limit {
 			i, _ := c.Info(id)
 			all = append(all, i)
 		}
@@ -95,11 +95,11 @@ func (c *Core) Processes(after uint64, limit int) []Info {
 }
 
 // Count is how many processes there are.
-func (c *Core) Count() int { return len(c.procs) }
+func (c *Core) Count() int { return c.procs.len() }
 
 // Trap lets exit signals become messages.
 func (c *Core) Trap(id uint64, on bool) {
-	if p := c.procs[id]; p != nil {
+	if p := c.procs.find(id); p != nil {
 		p.trap = on
 	}
 }

@@ -121,8 +121,8 @@ func (c *Core) PeerDown(node string, reason term.Term) {
 	delete(c.up, node)
 	hidden := c.hidden[node]
 	delete(c.hidden, node)
-	for _, id := range slices.Sorted(maps.Keys(c.procs)) {
-		if p := c.procs[id]; p != nil {
+	for _, p := range c.procs.all() {
+		if !p.ended { // by a link to one before it
 			c.cutOff(p, node)
 		}
 	}
@@ -185,7 +185,7 @@ func (c *Core) tell(what, node string, reason term.Term) {
 		info = term.L(term.T(term.Atom("nodedown_reason"), reason))
 	}
 	for _, s := range slices.Clone(c.subs) {
-		p := c.procs[s.id]
+		p := c.procs.find(s.id)
 		switch {
 		case p == nil:
 		case s.reason:
@@ -201,7 +201,7 @@ func (c *Core) tellOnce(node string) {
 	list := c.nodes[node]
 	delete(c.nodes, node)
 	for _, id := range list {
-		if p := c.procs[id]; p != nil {
+		if p := c.procs.find(id); p != nil {
 			c.deliver(p, term.T(term.Atom("nodedown"), term.Atom(node)))
 		}
 	}

@@ -23,10 +23,11 @@ type Process struct {
 	fn      string
 	ctx     context.Context // nil until somebody asks for it; under the runtime's lock
 	cancel  context.CancelFunc
-	last    *process   // where it sent to last
-	reason  term.Term  // why it ended; under the runtime's lock
-	acting  sync.Mutex // of an attended process: one at a time
-	running bool       // its function has not returned; under the runtime's lock
+	last    *process    // where it sent to last
+	alarm   *time.Timer // of Receive; nil before the first one with a time
+	reason  term.Term   // why it ended; under the runtime's lock
+	acting  sync.Mutex  // of an attended process: one at a time
+	running bool        // its function has not returned; under the runtime's lock
 }
 
 // gone is what a method of a process that has ended panics with; run catches it.
@@ -175,7 +176,7 @@ func (p *Process) Send(to term.Term, msg term.Term) error {
 func (p *Process) sendHere(to term.Pid, msg term.Term) {
 	q := p.last
 	if q == nil || q.pid.ID != to.ID {
-		q = p.rt.live.get(to.ID)
+		q = p.rt.core.procs.get(to.ID)
 	}
 	p.me.out.Lock()
 	ended, full := p.me.ended, false
@@ -236,20 +237,23 @@ func (p *Process) Receive(timeout time.Duration, match func(term.Term) bool) (te
 
 // receiveWithin is apart so that a process that waits for ever has a small stack.
 func (p *Process) receiveWithin(timeout time.Duration, match func(term.Term) bool) (term.Term, bool) {
-	var t *time.Timer
-	for seen := 0; ; {
-		msg := p.next(&seen, match, timeout != 0)
-		if msg != nil || timeout == 0 {
+	seen := 0
+	msg := p.next(&seen, match, true)
+	if msg != nil {
+		return msg, true
+	}
+	box := &p.me.box
+	end := time.Now().Add(timeout)
+	if p.alarm == nil {
+		p.alarm = time.AfterFunc(timeout, box.token)
+	} else {
+		p.alarm.Reset(timeout)
+	}
+	defer p.alarm.Stop()
+	for {
+		<-box.wake
+		if msg = p.next(&seen, match, true); msg != nil || !time.Now().Before(end) {
 			return msg, msg != nil
-		}
-		if t == nil {
-			t = time.NewTimer(timeout)
-			defer t.Stop()
-		}
-		select {
-		case <-p.me.box.wake:
-		case <-t.C:
-			timeout = 0 // one more look: it may have come at the last moment
 		}
 	}
 }
@@ -348,7 +352,7 @@ func (p *Process) MonitorNode(node kit.NodeName, on bool) {
 
 // Leader is the process, or the node (ID 0), that the output of this one goes to.
 func (p *Process) Leader() (leader term.Pid) {
-	p.do(func(c *Core) { leader = c.procs[p.pid.ID].leader })
+	p.do(func(c *Core) { leader = c.procs.find(p.pid.ID).leader })
 	return leader
 }
 
@@ -399,5 +403,5 @@ func (p *Process) End(reason term.Term) {
 func (p *Process) Ended() (term.Term, bool) {
 	p.rt.mu.Lock()
 	defer p.rt.mu.Unlock()
-	return p.reason, p.rt.live.get(p.pid.ID) != p.me
+	return p.reason, p.me.ended && p.rt.core.procs.find(p.pid.ID) == nil
 }

@@ -67,7 +67,7 @@ func (p *Process) crasher(req request) (pid term.Pid) {
 			return // no pid at all then
 		}
 		pid = q.pid
-		if me := c.procs[p.pid.ID]; me != nil {
+		if me := c.procs.find(p.pid.ID); me != nil {
 			if req.link {
 				me.link(pid)
 			}

@@ -53,7 +53,6 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	core    *Core
-	live    table
 	answers map[uint64]chan term.Term
 	output  outputLog
 	rng     *rand.Rand
@@ -128,12 +127,9 @@ func (r *Runtime) performAll() {
 func (r *Runtime) perform(e *Effect) {
 	switch e.Kind {
 	case Run:
-		if q := r.core.procs[e.ID]; q != nil {
-			r.begin(q, e.Args)
-		}
+		r.begin(e.proc, e.Args)
 	case Ended:
-		if q := r.live.remove(e.ID); q != nil {
-			p := q.handle
+		if p := e.proc.handle; p != nil {
 			p.reason = e.Reason
 			if p.running {
 				r.busy[e.ID] = p.fn
@@ -152,11 +148,11 @@ func (r *Runtime) perform(e *Effect) {
 			ch <- e.Reason // it has room for the one answer
 		}
 	case Print:
-		r.output.add(e.Line)
+		r.output.add(*e.Line)
 	case Resolve:
-		r.resolve(e.Clash, 0)
+		r.resolve(*e.Clash, 0)
 	case Conflict:
-		r.resolve(e.Clash, lastingClash)
+		r.resolve(*e.Clash, lastingClash)
 	case Suspect:
 		peer, node := e.Node, e.Name
 		r.later(overlapPatience, func() { r.step(func(c *Core) { c.Overlaps(peer, node) }) })
@@ -205,7 +201,6 @@ func (r *Runtime) begin(q *process, args []term.Term) {
 func (r *Runtime) adopt(q *process) *Process {
 	p := &Process{rt: r, me: q, pid: q.pid, fn: q.fn}
 	q.handle = p
-	r.live.put(q)
 	return p
 }
 
@@ -252,14 +247,14 @@ func (r *Runtime) Attend() (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.adopt(r.core.procs[pid.ID]), nil
+	return r.adopt(r.core.procs.find(pid.ID)), nil
 }
 
 // Process gives the handle of an attended process of this node; nil when there is none of that number.
 func (r *Runtime) Process(id uint64) *Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if q := r.live.get(id); q != nil && attended[q.fn] {
+	if q := r.core.procs.find(id); q != nil && attended[q.fn] {
 		return q.handle
 	}
 	return nil
@@ -332,7 +327,7 @@ const stopPatience = 5 * time.Second
 func (r *Runtime) Close() error {
 	r.mu.Lock()
 	r.closed = true
-	for _, q := range r.core.procs {
+	for _, q := range r.core.procs.all() {
 		q.end()
 	}
 	r.mu.Unlock()
@@ -352,7 +347,7 @@ func (r *Runtime) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	names := slices.Sorted(maps.Values(r.busy))
-	for _, q := range r.core.procs {
+	for _, q := range r.core.procs.all() {
 		if p := q.handle; p != nil && p.running {
 			names = append(names, p.fn)
 		}

@@ -1,37 +1,85 @@
 package proc
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
-// table finds the processes of a node by number, without the runtime's lock. The zero table is empty.
-type table [16]struct {
+// table holds the processes of a node that live, by number. Only the core changes it; anybody may look.
+type table struct {
 	mu    sync.RWMutex
-	procs map[uint64]*process
-	_     [32]byte // a shard to itself in the processor's cache
+	chain []*process // by the number's last bits; those of one chain follow each other by next
+	count int
+}
+
+// minChains is the least number of chains; their number is a power of two.
+const minChains = 64
+
+func newTable() *table { return &table{chain: make([]*process, minChains)} }
+
+func (t *table) at(id uint64) **process { return &t.chain[id&uint64(len(t.chain)-1)] }
+
+// find is get for the core.
+func (t *table) find(id uint64) *process {
+	p := *t.at(id)
+	for p != nil && p.pid.ID != id {
+		p = p.next
+	}
+	return p
 }
 
 func (t *table) get(id uint64) *process {
-	s := &t[id%uint64(len(t))]
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.procs[id]
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.find(id)
 }
+
+func (t *table) len() int { return t.count }
 
 func (t *table) put(p *process) {
-	s := &t[p.pid.ID%uint64(len(t))]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.procs == nil {
-		s.procs = map[uint64]*process{}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.count++; t.count > len(t.chain) {
+		t.resize(2 * len(t.chain))
 	}
-	s.procs[p.pid.ID] = p
+	at := t.at(p.pid.ID)
+	p.next, *at = *at, p
 }
 
-// remove gives what it takes out; nil when there was nothing.
-func (t *table) remove(id uint64) *process {
-	s := &t[id%uint64(len(t))]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.procs[id]
-	delete(s.procs, id)
-	return p
+func (t *table) remove(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for at := t.at(id); *at != nil; at = &(*at).next {
+		if p := *at; p.pid.ID == id {
+			*at, p.next = p.next, nil
+			if t.count--; len(t.chain) > minChains && t.count < len(t.chain)/8 {
+				t.resize(len(t.chain) / 2)
+			}
+			return
+		}
+	}
+}
+
+func (t *table) resize(n int) {
+	old := t.chain
+	t.chain = make([]*process, n)
+	for _, p := range old {
+		for p != nil {
+			next, at := p.next, t.at(p.pid.ID)
+			p.next, *at = *at, p
+			p = next
+		}
+	}
+}
+
+// all lists the processes, the oldest first; for the core.
+func (t *table) all() []*process {
+	list := make([]*process, 0, t.count)
+	for _, p := range t.chain {
+		for ; p != nil; p = p.next {
+			list = append(list, p)
+		}
+	}
+	slices.SortFunc(list, func(a, b *process) int { return comparePids(a.pid, b.pid) })
+	return list
 }
