@@ -89,7 +89,7 @@ type process struct {
 	out   sync.Mutex // held by the process while it sends past the core
 	ended bool       // under the core's lock and out
 
-	handle *Process // the runtime's
+	handle Process  // the runtime's; zero before it knows of the process
 	next   *process // of the table
 }
 
@@ -339,6 +339,15 @@ func (c *Core) exitSignal(p *process, s Signal) {
 // Exit ends a process: its function has returned, or raised something.
 func (c *Core) Exit(id uint64, reason term.Term) {
 	if p := c.procs.find(id); p != nil {
+		c.die(p, reason)
+	}
+}
+
+// finish takes that a process's function has come to an end: what it answers whoever called it, and the exit reason. kind is
+// return, throw, exit or error.
+func (c *Core) finish(p *process, kind string, value, reason term.Term) {
+	if c.procs.find(p.pid.ID) == p { // else it was killed
+		c.returned(p, kind, value)
 		c.die(p, reason)
 	}
 }

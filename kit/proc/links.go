@@ -191,7 +191,9 @@ func (c *Core) spawnHere(parent *process, fn string, req request) (*process, err
 	if err != nil {
 		return nil, err
 	}
-	c.bind(p, parent.pid, req)
+	if req.link || req.monitor != 0 {
+		c.bind(p, parent.pid, req)
+	}
 	if req.link {
 		parent.link(p.pid)
 	}
@@ -265,13 +267,7 @@ func parseRequest(s Signal) (request, bool) {
 	return request{leader, args, t[2] == term.True, uint64(monitor)}, ok1 && ok2 && ok3
 }
 
-// Return gives the answer of a process's function to the node that called it; kind is return, throw, exit or error.
-func (c *Core) Return(id uint64, kind string, value term.Term) {
-	if p := c.procs.find(id); p != nil {
-		c.returned(p, kind, value)
-	}
-}
-
+// returned gives the answer of a process's function to the node that called it.
 func (c *Core) returned(p *process, kind string, value term.Term) {
 	if p.call == nil {
 		return

@@ -38,12 +38,9 @@ func Gone(p any) bool { _, is := p.(gone); return is }
 
 // run is the life of a process's goroutine.
 func (p *Process) run(f Func, args []term.Term) {
-	value, e := p.apply(f, args)
 	r := p.rt
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p.running = false
-	delete(r.busy, p.pid.ID)
+	defer r.tasks.Done()
+	value, e := p.apply(f, args)
 	kind, reason := "return", term.Term(Normal)
 	if e != nil {
 		kind, value, reason = e.Class, e.Reason, e.exitReason()
@@ -51,8 +48,13 @@ func (p *Process) run(f Func, args []term.Term) {
 			value = term.T(e.Reason, e.Stack)
 		}
 	}
-	r.core.Return(p.pid.ID, kind, value)
-	r.core.Exit(p.pid.ID, reason)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.running = false
+	if p.me.ended { // killed, or closed
+		delete(r.busy, p.pid.ID)
+	}
+	r.core.finish(p.me, kind, value, reason)
 	r.performAll()
 }
 

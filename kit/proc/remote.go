@@ -46,11 +46,14 @@ func unknown(fn string, node kit.NodeName) error {
 func (p *Process) spawnHere(fn string, req request) (term.Pid, error) {
 	p.lock()
 	q, err := p.rt.core.spawnHere(p.me, fn, req)
+	var f Func
 	if err == nil {
-		p.rt.begin(q, req.args)
+		f = p.rt.prepare(q)
 	}
 	p.rt.mu.Unlock()
 	switch {
+	case f != nil:
+		go q.handle.run(f, req.args) // joined by Close
 	case kit.KindOf(err) == kit.NotFound:
 		return term.Pid{}, unknown(fn, p.rt.cfg.Self)
 	case err != nil:

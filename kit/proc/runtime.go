@@ -129,7 +129,7 @@ func (r *Runtime) perform(e *Effect) {
 	case Run:
 		r.begin(e.proc, e.Args)
 	case Ended:
-		if p := e.proc.handle; p != nil {
+		if p := &e.proc.handle; p.rt != nil {
 			p.reason = e.Reason
 			if p.running {
 				r.busy[e.ID] = p.fn
@@ -188,19 +188,27 @@ func (r *Runtime) connect(node string) {
 
 // begin runs a process's function in a goroutine of its own.
 func (r *Runtime) begin(q *process, args []term.Term) {
+	if f := r.prepare(q); f != nil {
+		go q.handle.run(f, args) // joined by Close
+	}
+}
+
+// prepare makes the handle of a process that is to run its function, which it gives; nil when nobody runs it. The function must
+// be run then: Close waits for it.
+func (r *Runtime) prepare(q *process) Func {
 	p := r.adopt(q)
 	if attended[q.fn] {
-		return
+		return nil
 	}
 	p.running = true
-	f := r.funcs[q.fn]
-	r.tasks.Go(func() { p.run(f, args) })
+	r.tasks.Add(1)
+	return r.funcs[q.fn]
 }
 
 // adopt makes the handle of a process that the core has begun.
 func (r *Runtime) adopt(q *process) *Process {
-	p := &Process{rt: r, me: q, pid: q.pid, fn: q.fn}
-	q.handle = p
+	p := &q.handle
+	p.rt, p.me, p.pid, p.fn = r, q, q.pid, q.fn
 	return p
 }
 
@@ -255,7 +263,7 @@ func (r *Runtime) Process(id uint64) *Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if q := r.core.procs.find(id); q != nil && attended[q.fn] {
-		return q.handle
+		return &q.handle
 	}
 	return nil
 }
@@ -279,11 +287,7 @@ func (r *Runtime) Info(id uint64) (Info, bool) {
 }
 
 // Count is how many processes there are.
-func (r *Runtime) Count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.core.Count()
-}
+func (r *Runtime) Count() int { return r.core.Count() }
 
 // Alive reports whether a process of this node lives.
 func (r *Runtime) Alive(pid term.Pid) bool {
@@ -348,7 +352,7 @@ func (r *Runtime) Close() error {
 	defer r.mu.Unlock()
 	names := slices.Sorted(maps.Values(r.busy))
 	for _, q := range r.core.procs.all() {
-		if p := q.handle; p != nil && p.running {
+		if p := &q.handle; p.running {
 			names = append(names, p.fn)
 		}
 	}

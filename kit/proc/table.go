@@ -3,13 +3,14 @@ package proc
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // table holds the processes of a node that live, by number. Only the core changes it; anybody may look.
 type table struct {
 	mu    sync.RWMutex
 	chain []*process // by the number's last bits; those of one chain follow each other by next
-	count int
+	count atomic.Int64
 }
 
 // minChains is the least number of chains; their number is a power of two.
@@ -34,12 +35,13 @@ func (t *table) get(id uint64) *process {
 	return t.find(id)
 }
 
-func (t *table) len() int { return t.count }
+// len may be asked by anybody.
+func (t *table) len() int { return int(t.count.Load()) }
 
 func (t *table) put(p *process) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.count++; t.count > len(t.chain) {
+	if n := t.count.Add(1); int(n) > len(t.chain) {
 		t.resize(2 * len(t.chain))
 	}
 	at := t.at(p.pid.ID)
@@ -52,7 +54,7 @@ func (t *table) remove(id uint64) {
 	for at := t.at(id); *at != nil; at = &(*at).next {
 		if p := *at; p.pid.ID == id {
 			*at, p.next = p.next, nil
-			if t.count--; len(t.chain) > minChains && t.count < len(t.chain)/8 {
+			if n := t.count.Add(-1); len(t.chain) > minChains && int(n) < len(t.chain)/8 {
 				t.resize(len(t.chain) / 2)
 			}
 			return
@@ -74,7 +76,7 @@ func (t *table) resize(n int) {
 
 // all lists the processes, the oldest first; for the core.
 func (t *table) all() []*process {
-	list := make([]*process, 0, t.count)
+	list := make([]*process, 0, t.len())
 	for _, p := range t.chain {
 		for ; p != nil; p = p.next {
 			list = append(list, p)
