@@ -36,8 +36,6 @@ type procFunction struct {
 
 var procFunctions = []procFunction{
 	{"functions", "", "The functions that processes of this node can run, by name.", "a.functions()", "functions", "", nil, 0, true},
-	{"processes", "", "What runs on this node: up to 1000 processes, with function, name, messages waiting, links.", "[p[\"pid\"] for p in a.processes()]", "processes", "", nil, 0, true},
-	{"process_info", "pid", "What is known of a process anywhere; None when it is gone.", "a.process_info(p)", "process_info", "", []procArg{argAny}, 1, true},
 	{"is_alive", "pid", "Whether a process anywhere lives.", "a.is_alive(p)", "is_alive", "", []procArg{argAny}, 1, false},
 	{"self", "", "The session's own process on this node: it sends, watches and receives for you.", "a.self()", "proc", "self", nil, 0, false},
 	{"send", "to, message", "Sends a message to a pid, a local name or (name, node). Whether it arrives nobody tells.", `a.send(p, "hello")`, "proc", "send", []procArg{argTarget, argAny}, 2, false},
@@ -73,6 +71,8 @@ var callFunctions = []nodeFunction{
 	{"await_message", "kind, [about], [timeout=5000]", "Waits for a message to the session's own process, takes it and leaves the others: the first that is kind or begins with it, and has about in it. It fails after so many milliseconds.",
 		`a.await_message("DOWN", p).reason`, (*Node).awaitOne},
 	{"flush", "[wait=100]", "Takes the messages of the session's own process, until so many milliseconds nothing more has come.", "a.flush()", (*Node).flush},
+	{"processes", "", "What runs on this node, with function, name, messages waiting, links: those with the most messages waiting first. At most 20000 are listed.", "[p[\"pid\"] for p in a.processes()]", (*Node).processes},
+	{"process_info", "pid", "What is known of a process anywhere; None when it is gone.", "a.process_info(p)", (*Node).processInfo},
 	{"output", "[wait=0]", "Shows what processes wrote to this node since it was last shown.", "a.output()", (*Node).showOutput},
 }
 
