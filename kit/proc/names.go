@@ -100,8 +100,9 @@ func (c *Core) Count() int { return c.procs.len() }
 // Waiting is how many messages wait in all mailboxes together.
 func (c *Core) Waiting() int {
 	sum := 0
-	for _, p := range c.procs {
-		sum += p.box.len()
+	for _, p := range c.procs.all() {
+		n, _ := p.box.waits()
+		sum += n
 	}
 	return sum
 }
