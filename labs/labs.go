@@ -6,6 +6,7 @@ import (
 
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
+	globalregistry "netsplit/labs/global-registry"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
 	nodedisconnection "netsplit/labs/node-disconnection"
@@ -22,6 +23,7 @@ func All() []lab.Definition {
 	return []lab.Definition{
 		hellocluster.Lab,
 		nodedisconnection.Lab,
+		globalregistry.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,
