@@ -9,6 +9,7 @@ import (
 	globalregistry "netsplit/labs/global-registry"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
+	messagepartition "netsplit/labs/message-partition"
 	nodedisconnection "netsplit/labs/node-disconnection"
 	transactionhistory "netsplit/labs/transaction-history"
 )
@@ -23,6 +24,7 @@ func All() []lab.Definition {
 	return []lab.Definition{
 		hellocluster.Lab,
 		nodedisconnection.Lab,
+		messagepartition.Lab,
 		globalregistry.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,

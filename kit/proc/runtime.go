@@ -289,6 +289,13 @@ func (r *Runtime) Count() int {
 	return r.core.Count()
 }
 
+// Waiting is how many messages wait in all mailboxes together.
+func (r *Runtime) Waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.core.Waiting()
+}
+
 // Alive reports whether a process of this node lives.
 func (r *Runtime) Alive(pid term.Pid) bool {
 	r.mu.Lock()

@@ -95,7 +95,8 @@ Step by step, to see two of them meet:
 	{"processes", `Processes
 
   p = a.spawn("b", "counter")     # runs at b; what it writes is shown here
-  a.processes(), b.processes()    # what runs where
+  a.processes()                   # what runs on a; processes() on all nodes
+  a.process_info(p)               # all that is known of one of them
   a.send(p, "increment")          # no answer: whether it arrives nobody tells
   a.send(p, ("get", a.self()))    # a.self() is your own process at a
   a.await_message("count")        # waits for the answer (count, N)
@@ -171,6 +172,7 @@ func (s *Session) overview() string {
 	section := func(title string, names []string) {
 		fmt.Fprintf(&b, "%s:\n%s\n\n", title, wrap(strings.Join(names, ", "), s.opts.Width, "  "))
 	}
+	section("The whole cluster at a glance", functionNames(viewFunctions))
 	section("Faults", functionNames(faultFunctions))
 	section("Waiting and measuring", functionNames(waitFunctions))
 	section("Values and the rest", append(functionNames(valueFunctions), functionNames(taskFunctions)...))

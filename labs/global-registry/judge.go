@@ -167,7 +167,9 @@ func (m *market) reached(h *history.History) grade.Finding {
 		return grade.Failed("nobody had the name", "a till on b", "none")
 	}
 	all := m.bookings(h)
-	i := slices.IndexFunc(all, func(b booking) bool { return b.op.Node == "c" && b.op.Client != client && b.amount == m.float && b.to == first.pid })
+	i := slices.IndexFunc(all, func(b booking) bool {
+		return b.op.Node == "c" && b.op.Client != client && b.amount == m.float && b.to == first.pid
+	})
 	switch {
 	case i < 0:
 		return grade.Failed("the float was never sent to the till from c", fmt.Sprintf("c.global_send(%q, (\"add\", %d))", m.name, m.float), "no such message")

@@ -23,7 +23,9 @@ type clash struct {
 func (k clash) pids() []term.Pid { return []term.Pid{k.left.pid, k.right.pid} }
 
 // by reports whether both holders were registered with a resolver.
-func (k clash) by(resolver string) bool { return k.left.resolver == resolver && k.right.resolver == resolver }
+func (k clash) by(resolver string) bool {
+	return k.left.resolver == resolver && k.right.resolver == resolver
+}
 
 // apart gives the times during which c was cut off from a and from b, both ways.
 func apart(h *history.History) []history.Span {
