@@ -6,6 +6,8 @@ import (
 
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
+	distributedcounter "netsplit/labs/distributed-counter"
+	"netsplit/labs/failover"
 	globalregistry "netsplit/labs/global-registry"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
@@ -26,6 +28,8 @@ func All() []lab.Definition {
 		nodedisconnection.Lab,
 		messagepartition.Lab,
 		globalregistry.Lab,
+		distributedcounter.Lab,
+		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,
