@@ -8,6 +8,7 @@ import (
 	dirtyreads "netsplit/labs/dirty-reads"
 	distributedcounter "netsplit/labs/distributed-counter"
 	"netsplit/labs/failover"
+	globalregistry "netsplit/labs/global-registry"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
 	messagepartition "netsplit/labs/message-partition"
@@ -26,6 +27,7 @@ func All() []lab.Definition {
 		hellocluster.Lab,
 		nodedisconnection.Lab,
 		messagepartition.Lab,
+		globalregistry.Lab,
 		distributedcounter.Lab,
 		failover.Lab,
 		dirtyreads.Lab,
