@@ -108,11 +108,7 @@ func (c *Core) Demonitor(id, ref uint64) {
 
 // forget tells the node of what was watched that it is not any more.
 func (c *Core) forget(p *process, ref uint64, what watched) {
-	node := what.node
-	if what.name == "" {
-		node = what.pid.Node
-	}
-	c.along(node, Signal{Op: OpDemonitor, From: p.pid, To: what.pid, Name: what.name, Ref: ref})
+	c.along(what.at(), Signal{Op: OpDemonitor, From: p.pid, To: what.pid, Name: what.name, Ref: ref})
 }
 
 // watch takes OpMonitor, OpMonitorName and OpDemonitor.
@@ -200,12 +196,12 @@ func (c *Core) spawnHere(parent *process, fn string, req request) (*process, err
 }
 
 // spawned links the asker to the process that it asked for, or lets it watch that, before any news of it can come.
-func (c *Core) spawned(ref uint64, t term.Term) {
+func (c *Core) spawned(from string, ref uint64, t term.Term) {
 	s, ok := c.spawning[ref]
 	delete(c.spawning, ref)
 	pid, is := t.(term.Pid)
 	req, _ := parseRequest(s)
-	if !ok || !is {
+	if !ok || !is || pid.Node != from {
 		return
 	}
 	switch p := c.find(s.From); {
