@@ -6,8 +6,13 @@ import (
 
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
+	distributedcounter "netsplit/labs/distributed-counter"
+	"netsplit/labs/failover"
+	globalregistry "netsplit/labs/global-registry"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
+	messagepartition "netsplit/labs/message-partition"
+	nodedisconnection "netsplit/labs/node-disconnection"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -20,6 +25,11 @@ var FS embed.FS
 func All() []lab.Definition {
 	return []lab.Definition{
 		hellocluster.Lab,
+		nodedisconnection.Lab,
+		messagepartition.Lab,
+		globalregistry.Lab,
+		distributedcounter.Lab,
+		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

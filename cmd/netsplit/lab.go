@@ -41,6 +41,7 @@ func newLabUpCmd() *cobra.Command {
 	var nodes int
 	var asJSON, prevent, manual bool
 	var hidden []string
+	var seed uint64
 	cmd := &cobra.Command{
 		Use:   "up LAB|DIR",
 		Short: "Start a lab's nodes on this machine",
@@ -51,7 +52,7 @@ func newLabUpCmd() *cobra.Command {
 			"  netsplit lab up playground --hidden observer   # a node that sees the others, and is in nobody's nodes()",
 		Args: oneArg("LAB", "netsplit lab list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := labSpec(cmd.Context(), cmd.ErrOrStderr(), args[0], nodes, cmd.Flags().Changed("nodes"))
+			spec, err := labSpec(cmd.Context(), cmd.ErrOrStderr(), args[0], nodes, cmd.Flags().Changed("nodes"), seed)
 			if err != nil {
 				return err
 			}
@@ -70,6 +71,7 @@ func newLabUpCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&prevent, "prevent-overlapping-partitions", false, "after a cut between two nodes, those who still reach both leave them, so that no\n"+
 		"node is in two parts of the cluster: Erlang's default since OTP 25")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the nodes as JSON, as \"lab ps --json\" does")
+	cmd.Flags().Uint64Var(&seed, "seed", 0, "what decides the lab's random data (default: the workspace's in a lab of kind answer, else drawn)")
 	return cmd
 }
 

@@ -33,7 +33,8 @@ func newLabExportCmd() *cobra.Command {
 		Long: "Writes what was typed in the shell and the faults of the command line, as far as they succeeded, as a script that\n" +
 			"\"netsplit grade\" can run on a fresh cluster. Values that are the lab's random data become lab.data[...].\n" +
 			"DIR is the workspace; without it, the one that the lab was started from, else the current folder. In a workspace\n" +
-			"its lab may be down already: what was done is kept until the lab is started anew.",
+			"its lab may be down already: what was done is kept until the lab is started anew.\n\n" +
+			"In a lab of kind answer it writes what was handed in with answer(name, value) into answers.yaml instead.",
 		Example: "  netsplit lab export\n  netsplit lab export ./my-work --force\n  netsplit lab export --stdout",
 		Args:    atMostOneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,6 +42,10 @@ func newLabExportCmd() *cobra.Command {
 			name, dir, err := exportedLab(labName, target)
 			if err != nil {
 				return err
+			}
+			dir = cmp.Or(target, dir, ".")
+			if l := answerLab(name); l != nil {
+				return exportAnswers(cmd, l, dir, force, toStdout)
 			}
 			text, n, err := exportText(name)
 			if err != nil {
@@ -50,7 +55,6 @@ func newLabExportCmd() *cobra.Command {
 				fmt.Fprint(cmd.OutOrStdout(), text)
 				return nil
 			}
-			dir = cmp.Or(target, dir, ".")
 			path := filepath.Join(dir, runFileName)
 			if err := writeExport(path, text, force); err != nil {
 				return err

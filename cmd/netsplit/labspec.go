@@ -25,8 +25,8 @@ const playground = "playground"
 const maxCompilerText = 8 << 10
 
 // labSpec turns the argument of "lab up" into the cluster to start: the name of a lab, a workspace's folder, or the
-// playground.
-func labSpec(ctx context.Context, errOut io.Writer, arg string, nodes int, nodesGiven bool) (cluster.Spec, error) {
+// playground. A seed of 0 is the workspace's, or one that is drawn.
+func labSpec(ctx context.Context, errOut io.Writer, arg string, nodes int, nodesGiven bool, seed uint64) (cluster.Spec, error) {
 	if nodesGiven && (nodes < 1 || nodes > cluster.MaxNodes) {
 		return cluster.Spec{}, &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d nodes cannot be started", nodes),
 			Hint: fmt.Sprintf("--nodes takes 1 to %d", cluster.MaxNodes)}
@@ -42,8 +42,16 @@ func labSpec(ctx context.Context, errOut io.Writer, arg string, nodes int, nodes
 	if err != nil {
 		return cluster.Spec{}, err
 	}
+	if l.Manifest.Kind == lab.Answer && seed == 0 {
+		if seed, err = answerSeed(errOut, l, dir); err != nil {
+			return cluster.Spec{}, err
+		}
+	}
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
 	spec := cluster.Spec{Lab: l.Slug, Nodes: l.NodeNames(), Dir: dir, Who: "lab", Setup: func(ctx context.Context, c *cluster.Cluster) error {
-		return prepare(ctx, c, l)
+		return prepare(ctx, c, l, seed)
 	}}
 	if nodesGiven {
 		if least := len(spec.Nodes); nodes < least {
@@ -88,9 +96,24 @@ func labAndFolder(c lab.Catalog, arg string) (*lab.Lab, string, error) {
 	return l, dir, nil
 }
 
+// answerSeed is what the cluster of an answer lab is set up with: the seed of the workspace. Without a workspace there
+// is nothing to be graded yet; the seed that is drawn then is told, so that a workspace can still be made for it.
+func answerSeed(errOut io.Writer, l *lab.Lab, dir string) (uint64, error) {
+	if dir == "" {
+		seed := lab.DrawSeed()
+		fmt.Fprintf(errOut, "there is no workspace: this cluster has the seed %d, and \"netsplit lab start %s --seed %d\" makes a folder to answer for it\n", seed, l.Slug, seed)
+		return seed, nil
+	}
+	m, err := lab.ReadMarker(dir)
+	if err == nil && m.Seed == 0 {
+		err = &kit.Error{Op: "read the seed of", What: dir, Kind: kit.Corrupt, Err: errors.New("its .netsplit/lab.json has none"),
+			Hint: fmt.Sprintf("make a new workspace with \"netsplit lab start %s DIR\", or say --seed", l.Slug)}
+	}
+	return m.Seed, err
+}
+
 // prepare makes the lab's tables and data on a fresh cluster, and leaves the data in the journal for the shell.
-func prepare(ctx context.Context, c *cluster.Cluster, l *lab.Lab) error {
-	seed := rand.Uint64()
+func prepare(ctx context.Context, c *cluster.Cluster, l *lab.Lab, seed uint64) error {
 	c.Journal(shell.JournalData, fmt.Sprintf("data of %s, seed %d", l.Slug, seed), shell.LabData{Seed: seed, Data: l.Scenarios[0].New(seed).Data})
 	return l.Prepare(ctx, lab.Record(c.Visible()), seed)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -11,12 +12,15 @@ import (
 )
 
 func newLabStartCmd() *cobra.Command {
-	return &cobra.Command{
+	var seed uint64
+	cmd := &cobra.Command{
 		Use:   "start LAB [DIR]",
 		Short: "Make a workspace: the brief and what you begin with",
 		Long: "Makes a folder with the lab's brief and starter files; for a code lab it is a Go module that builds without\n" +
-			"a network. Nothing that exists is overwritten. Without DIR the folder is named after the lab.",
-		Example: "  netsplit lab start dirty-reads\n  netsplit lab start transaction-history ~/course/bank",
+			"a network. Nothing that exists is overwritten. Without DIR the folder is named after the lab.\n\n" +
+			"A lab of kind answer asks about a cluster that is set up otherwise in every workspace, as a seed that is drawn\n" +
+			"now says; --seed gives the same cluster again.",
+		Example: "  netsplit lab start dirty-reads\n  netsplit lab start transaction-history ~/course/bank\n  netsplit lab start observe-system --seed 42",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := catalog()
@@ -31,22 +35,36 @@ func newLabStartCmd() *cobra.Command {
 			if len(args) == 2 {
 				dir = args[1]
 			}
-			if err := l.Start(dir); err != nil {
+			if seed == 0 {
+				seed = lab.DrawSeed()
+			}
+			if err := l.Start(dir, seed); err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "%s is ready in %s: %d tasks, %d points, about %d minutes.\n\n", l.Slug, dir, len(l.Manifest.Tasks),
-				l.Manifest.Points(), l.Manifest.Minutes)
-			fmt.Fprintf(out, "  cd %s\n", dir)
-			if l.Manifest.Kind == lab.Script {
-				fmt.Fprintf(out, "  netsplit lab up .   # start its nodes\n  netsplit sh         # work on them\n  netsplit lab export # write what you did to %s\n", lab.ScriptFile)
-			} else {
-				fmt.Fprintf(out, "  go vet ./...        # does it compile? README.md says what it must do\n")
-			}
-			fmt.Fprintf(out, "  netsplit grade      # the first grades are red; they say what is missing\n")
+			sayStarted(cmd.OutOrStdout(), l, dir)
 			return nil
 		},
 	}
+	cmd.Flags().Uint64Var(&seed, "seed", 0, "of a lab of kind answer: what its cluster is made from (default: drawn)")
+	return cmd
+}
+
+// sayStarted tells what to do in a new workspace.
+func sayStarted(out io.Writer, l *lab.Lab, dir string) {
+	fmt.Fprintf(out, "%s is ready in %s: %d tasks, %d points, about %d minutes.\n\n", l.Slug, dir, len(l.Manifest.Tasks),
+		l.Manifest.Points(), l.Manifest.Minutes)
+	fmt.Fprintf(out, "  cd %s\n", dir)
+	switch l.Manifest.Kind {
+	case lab.Script:
+		fmt.Fprintf(out, "  netsplit lab up .   # start its nodes\n  netsplit sh         # work on them\n  netsplit lab export # write what you did to %s\n", lab.ScriptFile)
+	case lab.Answer:
+		fmt.Fprintf(out, "  netsplit lab up .   # start its nodes, set up as in no other folder\n"+
+			"  netsplit sh         # look at them; answer(name, value) notes what you found\n"+
+			"  netsplit lab export # write what you noted to %s, or edit it yourself\n", lab.AnswerFile)
+	default:
+		fmt.Fprintf(out, "  go vet ./...        # does it compile? README.md says what it must do\n")
+	}
+	fmt.Fprintf(out, "  netsplit grade      # the first grades are red; they say what is missing\n")
 }
 
 // labRow is one lab in "lab list --json".

@@ -12,12 +12,13 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
 	"netsplit/kit"
 	"netsplit/kit/cluster"
 	"netsplit/kit/door"
 	"netsplit/kit/shell"
+	"netsplit/kit/term"
 )
 
 // maxModule bounds a file that a script loads.
@@ -176,7 +177,10 @@ func (c *shellCmd) terminal(tty *os.File) shell.Terminal {
 // functions that the lab adds.
 func shellOptions(c *cluster.Cluster) (shell.Options, error) {
 	opts := shell.Options{World: c, Lab: c.Lab(), Client: fmt.Sprintf("shell-%d", os.Getpid()),
-		Journal: func(e shell.Entry) { c.Journal(shell.JournalCommand, firstLine(e.Source), shell.EncodeEntry(e)) }}
+		Journal: func(e shell.Entry) { c.Journal(shell.JournalCommand, firstLine(e.Source), shell.EncodeEntry(e)) },
+		Answer: func(name string, v term.Term) {
+			c.Journal(shell.JournalAnswer, "answer "+name, shell.Given{Name: name, Value: v})
+		}}
 	path, err := cluster.JournalPath("", c.Lab())
 	if err != nil {
 		return opts, err
@@ -249,7 +253,7 @@ func readBounded(name string) ([]byte, error) {
 
 // terminalOf gives the file behind a stream when it is a terminal.
 func terminalOf(stream any) *os.File {
-	if f, ok := stream.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := stream.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) {
 		return f
 	}
 	return nil

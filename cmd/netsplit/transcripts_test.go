@@ -25,6 +25,13 @@ var transcripts = []struct {
 }{
 	{"first cluster", "master-recovery", []string{"lab-up", "first-table", "first-cut", "first-heal"}},
 	{"nodes and connections", "hello-cluster", []string{"connect", "spawn", "inspect"}},
+	{"disconnection", "node-disconnection", []string{"parted", "rejoined"}},
+	{"reasons", "node-disconnection", []string{"reasons"}},
+	{"messages", "message-partition", []string{"two-is-lost"}},
+	{"monitor", "message-partition", []string{"noconnection"}},
+	{"silence", "message-partition", []string{"silent-cut"}},
+	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
+	{"supervisors", "master-recovery", []string{"supervised"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
 	{"splits", "master-recovery", []string{"split", "still-split", "masters"}},
 	{"bank", "master-recovery", []string{"notified"}},

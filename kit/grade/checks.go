@@ -227,6 +227,14 @@ func Verb(node kit.NodeName, verb string) func(Moment) bool {
 	}
 }
 
+// Lists fits an answer of a node's list of connected nodes that names exactly these, sorted.
+func Lists(node kit.NodeName, peers ...kit.NodeName) func(Moment) bool {
+	return func(m Moment) bool {
+		var seen []kit.NodeName
+		return Verb(node, "nodes")(m) && json.Unmarshal(m.Op.Outcome.Value, &seen) == nil && slices.Equal(seen, peers)
+	}
+}
+
 // Order fits a fault ordered of a kind (cut, heal, kill, ...) on a node, or on a link between two in either
 // direction.
 func Order(what string, node, peer kit.NodeName) func(Moment) bool {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"netsplit/kit"
+	"netsplit/kit/term"
 )
 
 // Event is something that a node told of itself: a system event of the store, a table event, a node going down.
@@ -44,6 +45,38 @@ func (h *History) Events() []Event {
 			}
 			all = append(all, Event{OpID: o.ID, Client: o.Client, Node: o.Node, At: o.End, Kind: e.Event,
 				Context: e.Context, About: e.Node, Raw: raw})
+		}
+	}
+	return all
+}
+
+// Message is what a process was sent and a client took out of its mailbox, at the time of the answer that carried it.
+type Message struct {
+	OpID   int
+	Client string
+	Node   kit.NodeName // where the process lives
+	At     time.Duration
+	Value  term.Term
+}
+
+// Messages takes the messages out of the answers to "mailbox", in the order of the mailboxes; what the runtime itself
+// sends is not among them, but in Events.
+func (h *History) Messages() []Message {
+	var all []Message
+	for _, o := range h.Ops {
+		var list []struct {
+			Message json.RawMessage `json:"message"`
+		}
+		if o.Verb != "mailbox" || o.Outcome.Status != "ok" || json.Unmarshal(o.Outcome.Value, &list) != nil {
+			continue
+		}
+		for _, m := range list {
+			if m.Message == nil {
+				continue
+			}
+			if v, err := term.FromJSON(m.Message); err == nil {
+				all = append(all, Message{OpID: o.ID, Client: o.Client, Node: o.Node, At: o.End, Value: v})
+			}
 		}
 	}
 	return all

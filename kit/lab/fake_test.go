@@ -150,6 +150,7 @@ func fakeScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, err
 			o.World.Call(ctx, "shell", "a", door.Request{Verb: verb, Args: []term.Term{op}})
 		}
 	}
+	answers := map[string]term.Term{"seen": term.Int(1)}
 	ann, ben := term.Atom("ann"), term.Atom("ben")
 	write := func(kind string, who term.Atom, n int) term.Term {
 		return term.L(term.Atom(kind), term.Atom("account"), term.T(term.Atom("account"), who, term.Int(n)))
@@ -163,6 +164,14 @@ func fakeScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, err
 			do("transaction", term.L(read("read", ann), read("read", ben)))
 		case "move with dirty writes":
 			do("dirty", write("dirty_write", ann, 90), read("dirty_read", ann), read("dirty_read", ben), write("dirty_write", ben, 110))
+		case "answer with the richer", "answer with the first":
+			rich := richer(ctx, o.World)
+			if line == "answer with the first" {
+				rich = ann
+			}
+			answers["owner"], answers["balance"] = rich, balanceOf(ctx, o.World, rich)
+		case "give everything to ben":
+			do("dirty", write("dirty_write", ann, 0), write("dirty_write", ben, 9999))
 		case "print":
 			fmt.Fprintln(o.Out, "hello\x1b[31m")
 		case "mistake":
@@ -171,7 +180,75 @@ func fakeScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, err
 			return ScriptReport{}, errors.New("fork: no")
 		}
 	}
-	return ScriptReport{Answers: map[string]term.Term{"seen": term.Int(1)}, Isolation: "child process"}, nil
+	return ScriptReport{Answers: answers, Isolation: "child process"}, nil
+}
+
+func balanceOf(ctx context.Context, w world.World, who term.Atom) term.Term {
+	out := w.Call(ctx, "grader", "a", door.Request{Verb: "dirty", Args: []term.Term{term.L(term.Atom("dirty_read"), term.Atom("account"), who)}})
+	rows, err := out.Term()
+	if list, ok := rows.(term.List); err == nil && ok && len(list) == 1 {
+		return list[0].(term.Tuple)[2]
+	}
+	return term.Undefined
+}
+
+func richer(ctx context.Context, w world.World) term.Atom {
+	if term.Compare(balanceOf(ctx, w, "ann"), balanceOf(ctx, w, "ben")) > 0 {
+		return "ann"
+	}
+	return "ben"
+}
+
+// richerLab is the answer lab of testdata: who of two is the richer, and how rich. With an odd seed it is ben.
+func richerLab() Definition {
+	balance := func(h *history.History, who term.Atom) (term.Term, error) {
+		for _, a := range h.During(history.Observe).Accesses() {
+			if rows, ok := a.Result.(term.List); ok && len(rows) == 1 && term.Equal(a.Key(), who) {
+				return rows[0].(term.Tuple)[2], nil
+			}
+		}
+		return nil, fmt.Errorf("nobody read the account of %s", who)
+	}
+	richer := func(h *history.History) (term.Term, error) {
+		a, err := balance(h, "ann")
+		b, err2 := balance(h, "ben")
+		if err := errors.Join(err, err2); err != nil {
+			return nil, err
+		}
+		if term.Compare(a, b) > 0 {
+			return term.Atom("ann"), nil
+		}
+		return term.Atom("ben"), nil
+	}
+	return Definition{Slug: "richer", Scenarios: []Scenario{{New: func(seed uint64) Plan {
+		rich, poor := term.Atom("ann"), term.Atom("ben")
+		if seed%2 == 1 {
+			rich, poor = poor, rich
+		}
+		return Plan{
+			Setup: func(ctx context.Context, w *World) error {
+				for who, n := range map[term.Atom]uint64{rich: 500 + seed%100, poor: 100} {
+					w.Do(ctx, "setup", "a", "dirty", term.L(term.Atom("dirty_write"), term.Atom("account"), term.T(term.Atom("account"), who, term.Int(n))))
+				}
+				return nil
+			},
+			Observe: func(ctx context.Context, w *World) error {
+				for _, who := range []term.Atom{"ann", "ben"} {
+					w.Do(ctx, "grader", "a", "dirty", term.L(term.Atom("dirty_read"), term.Atom("account"), who))
+				}
+				return nil
+			},
+			Checks: []Check{{Task: "who", Judge: grade.Answered(
+				grade.Question{Name: "owner", Where: "the row with the greater balance", Truth: richer},
+				grade.Question{Name: "balance", Where: "the field balance of that row", Truth: func(h *history.History) (term.Term, error) {
+					who, err := richer(h)
+					if err != nil {
+						return nil, err
+					}
+					return balance(h, who.(term.Atom))
+				}})}},
+		}
+	}}}}
 }
 
 // steadyTotal and counter are the labs of testdata.
@@ -244,7 +321,7 @@ func counter() Definition {
 func fakeCatalog(t *testing.T, defs ...Definition) Catalog {
 	t.Helper()
 	if len(defs) == 0 {
-		defs = []Definition{steadyTotal(), counter()}
+		defs = []Definition{steadyTotal(), counter(), richerLab()}
 	}
 	c, err := Load(os.DirFS("testdata/labs"), os.DirFS("testdata/solutions"), defs)
 	if err != nil {

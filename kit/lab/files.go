@@ -13,7 +13,8 @@ import (
 	"netsplit/kit"
 )
 
-// ScriptFile is what a script lab grades: the student's work, to be replayed.
+// ScriptFile is what a script lab grades: the student's work, to be replayed. In an answer lab it is a script that
+// finds the answers by looking.
 const ScriptFile = "run.star"
 
 // Limits on what is read of a submission or a lab.
@@ -41,6 +42,8 @@ func isGo(name string) bool {
 }
 
 func scriptFile(name string) bool { return name == ScriptFile }
+
+func answerFile(name string) bool { return name == AnswerFile || name == ScriptFile }
 
 // readTree reads the files that accept names. Links are refused rather than followed, hidden folders, vendor and
 // testdata are not entered, and every limit is an error that names the file.

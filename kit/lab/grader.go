@@ -12,6 +12,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/grade"
+	"netsplit/kit/term"
 )
 
 // Grader grades submissions.
@@ -34,6 +35,7 @@ type Options struct {
 // The isolation that a result names.
 const (
 	isolationScript = "a fresh cluster of node processes on this machine; the script apart: "
+	isolationAnswer = "a fresh cluster of node processes on this machine; the answers are data, nothing of yours is run"
 	isolationCode   = "WebAssembly sandbox: no files, no network, no clock and no environment of this machine"
 )
 
@@ -41,23 +43,24 @@ const (
 type prepared struct {
 	script  []byte
 	program Program
+	answers map[string]term.Term // of an answer file; nil when there is a script to find them
 }
+
+// fixed reports whether the work is about the cluster of one seed, so that other seeds say nothing about it.
+func (p prepared) fixed() bool { return p.answers != nil }
 
 // Grade runs and judges a submission. An error means that the harness is broken (exit code 3) or was
 // interrupted; whatever is wrong with the submission is in the result.
 func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (*grade.Result, error) {
 	began := time.Now()
-	if o.Seed == 0 {
-		o.Seed = drawSeed()
-	}
-	if o.Seeds <= 0 {
-		o.Seeds = l.Manifest.Seeds
-	}
-	if o.Seeds > maxSeeds {
-		return nil, &kit.Error{Op: "grade", Kind: kit.Invalid, Err: fmt.Errorf("%d seeds, at most %d", o.Seeds, maxSeeds)}
+	work, err := g.prepare(ctx, l, sub)
+	if err == nil {
+		err = o.settle(l, sub, work)
+		if err != nil && !errors.Is(err, errNoSeed) {
+			return nil, err
+		}
 	}
 	r := g.blank(l, sub, o)
-	work, err := g.prepare(ctx, l, sub)
 	if err != nil {
 		if kit.KindOf(err) != kit.Invalid {
 			return nil, err
@@ -70,7 +73,10 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 		r.Millis = time.Since(began).Milliseconds()
 		return r, nil
 	}
-	led := newLedger(l, sub, o)
+	if work.fixed() {
+		r.Isolation = isolationAnswer
+	}
+	led := newLedger(l, sub, o, work.fixed())
 	if err := g.runAll(ctx, l, work, o, led); err != nil {
 		return nil, err
 	}
@@ -85,8 +91,38 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	return r, nil
 }
 
-// drawSeed gives a seed that is easy to type.
-func drawSeed() uint64 {
+// errNoSeed: answers are about the cluster of one seed, and nobody knows of which.
+var errNoSeed = &kit.Error{Op: "grade", What: AnswerFile, Kind: kit.Invalid, Err: errors.New("it is not known which cluster the answers are about"),
+	Hint: fmt.Sprintf("grade the folder that \"netsplit lab start\" made, with its %s, or say --seed", markerFile)}
+
+// settle fills in the seeds that were not given.
+func (o *Options) settle(l *Lab, sub Submission, work prepared) error {
+	if o.Seeds > maxSeeds {
+		return &kit.Error{Op: "grade", Kind: kit.Invalid, Err: fmt.Errorf("%d seeds, at most %d", o.Seeds, maxSeeds)}
+	}
+	if work.fixed() {
+		if o.Seeds > 1 {
+			return &kit.Error{Op: "grade", What: AnswerFile, Kind: kit.Invalid, Err: errors.New("answers are about the cluster of one seed"), Hint: "leave --seeds out"}
+		}
+		o.Seeds = 1
+		if o.Seed == 0 {
+			o.Seed = sub.Seed
+		}
+		if o.Seed == 0 {
+			return errNoSeed
+		}
+	}
+	if o.Seeds <= 0 {
+		o.Seeds = l.Manifest.Seeds
+	}
+	if o.Seed == 0 {
+		o.Seed = DrawSeed()
+	}
+	return nil
+}
+
+// DrawSeed gives a seed that is easy to type; never 0.
+func DrawSeed() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails, see crypto/rand
 	return binary.LittleEndian.Uint64(b[:])%999_999 + 1
@@ -96,7 +132,7 @@ func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
 	r := &grade.Result{Lab: l.Slug, Title: l.Manifest.Title, Kind: string(l.Manifest.Kind), Version: g.Version, Seed: o.Seed,
 		Seeds: o.Seeds, Isolation: isolationCode,
 		Submission: grade.Submission{Dir: sub.Dir, Name: sub.Name, Digest: sub.Digest()}}
-	if l.Manifest.Kind == Script {
+	if l.Manifest.Kind.live() {
 		r.Isolation = isolationScript + "not run"
 	}
 	for _, t := range l.Manifest.Tasks {
@@ -111,8 +147,11 @@ func (g *Grader) prepare(ctx context.Context, l *Lab, sub Submission) (prepared,
 	if len(sub.Files) == 0 {
 		return prepared{}, refuse(sub.Name, "there is nothing to grade in it")
 	}
-	if l.Manifest.Kind == Script {
+	switch l.Manifest.Kind {
+	case Script:
 		return prepared{script: sub.Files[ScriptFile]}, nil
+	case Answer:
+		return l.prepareAnswers(sub)
 	}
 	if err := sub.forbidden(); err != nil {
 		return prepared{}, err
@@ -120,6 +159,27 @@ func (g *Grader) prepare(ctx context.Context, l *Lab, sub Submission) (prepared,
 	g.say("compiling")
 	p, err := g.Env.Build(ctx, Source{Module: l.Slug, Files: sub.Files})
 	return prepared{program: p}, invalidIfCompile(err)
+}
+
+// prepareAnswers reads the answer file, or takes the script that finds the answers. When both are there it must be
+// plain which one is meant: an answer file that is as the starter has it does not count.
+func (l *Lab) prepareAnswers(sub Submission) (prepared, error) {
+	script, hasScript := sub.Files[ScriptFile]
+	src, hasFile := sub.Files[AnswerFile]
+	if !hasFile {
+		return prepared{script: script}, nil
+	}
+	answers, err := l.parseAnswers(src)
+	switch {
+	case err != nil:
+		return prepared{}, err
+	case !hasScript:
+		return prepared{answers: answers}, nil
+	case len(answers) == 0:
+		return prepared{script: script}, nil
+	}
+	return prepared{}, &kit.Error{Op: "read", What: sub.Name, Kind: kit.Invalid, Err: fmt.Errorf("it has answers in %s, and %s to find them", AnswerFile, ScriptFile),
+		Hint: "hand in one of the two, and take the other away"}
 }
 
 func invalidIfCompile(err error) error {
@@ -160,7 +220,7 @@ func (g *Grader) runAll(ctx context.Context, l *Lab, work prepared, o Options, l
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
-	if l.Manifest.Kind == Script {
+	if l.Manifest.Kind.live() {
 		jobs = 1 // real time: two clusters at once would disturb each other
 	}
 	limit := o.Seeds + max(2, o.Seeds/4)

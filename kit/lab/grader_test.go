@@ -284,7 +284,7 @@ func TestStarvedGraderBlamesNobody(t *testing.T) {
 func TestCheckProvesALab(t *testing.T) {
 	c := fakeCatalog(t)
 	g := &Grader{Env: fakeEnv()}
-	for _, slug := range []string{"steady-total", "counter"} {
+	for _, slug := range []string{"steady-total", "counter", "richer"} {
 		p, err := g.Check(context.Background(), find(t, c, slug), Options{})
 		if err != nil {
 			t.Fatal(err)

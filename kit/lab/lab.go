@@ -17,11 +17,16 @@ import (
 type Kind string
 
 // The kinds of lab. Script: done live on a lab cluster and graded by replaying run.star on a fresh real cluster.
-// Code: a node program, graded from outside in the simulator.
+// Code: a node program, graded from outside in the simulator. Answer: questions about a cluster that was set up
+// otherwise for every student, graded by reading the answers off a fresh cluster that was set up alike.
 const (
 	Script Kind = "script"
 	Code   Kind = "code"
+	Answer Kind = "answer"
 )
+
+// live reports whether a lab of this kind is done, and graded, on real clusters.
+func (k Kind) live() bool { return k == Script || k == Answer }
 
 // Definition is what labs/<slug>/lab.go declares: how the lab is set up, driven and judged. Everything that is
 // text (title, tasks, points, hints) stands in the front matter of labs/<slug>/README.md.
@@ -50,13 +55,16 @@ type Plan struct {
 	Data map[string]term.Term
 	// Hooks are functions that this lab adds to the script's language.
 	Hooks map[string]shell.Hook
-	// Setup makes tables and data before anyone works. "netsplit lab up" calls it too, with another seed.
+	// Setup makes tables and data before anyone works. "netsplit lab up" calls it too: with another seed in a script
+	// lab, with the workspace's in an answer lab. There, what it plants must follow from the seed alone, names and
+	// numbers alike, and be there when it returns.
 	Setup func(ctx context.Context, w *World) error
 	// Drive works on the cluster: in a code lab the clients and the faults; in a script lab it runs beside the
 	// student's script (its ctx ends with the script) and is seldom needed.
 	Drive func(ctx context.Context, w *World) error
 	// Observe reads what is left, through the doors, after the work has ended. Nothing was mended in between: what
-	// the student left cut is still cut.
+	// the student left cut is still cut. In an answer lab it reads the facts that are asked for, before the work: what
+	// counts is how the cluster was found.
 	Observe func(ctx context.Context, w *World) error
 	// Checks judge the history, each for one task. Several checks of one task must all pass.
 	Checks []Check
@@ -172,8 +180,8 @@ func (l *Lab) checkScenarios() error {
 	if len(l.Scenarios) == 0 {
 		return fmt.Errorf("it has no scenario")
 	}
-	if l.Manifest.Kind == Script && len(l.Scenarios) > 1 {
-		return fmt.Errorf("a script lab has one scenario, because a script can be replayed on one cluster")
+	if l.Manifest.Kind.live() && len(l.Scenarios) > 1 {
+		return fmt.Errorf("a lab of kind %s has one scenario, because it is done on one cluster", l.Manifest.Kind)
 	}
 	names := map[string]bool{}
 	for i := range l.Scenarios {
@@ -207,20 +215,33 @@ func (l *Lab) checkScenarios() error {
 }
 
 func (l *Lab) checkFiles() error {
-	want := ".go"
-	if l.Manifest.Kind == Script {
-		want = ScriptFile
+	starter, solution := ".go", ".go"
+	switch l.Manifest.Kind {
+	case Script:
+		starter, solution = ScriptFile, ScriptFile
+	case Answer: // the answers differ from seed to seed, so the solution is a script that finds them
+		starter, solution = AnswerFile, ScriptFile
 	}
-	for name, fsys := range map[string]fs.FS{"starter": l.Starter(), "solution": l.solution} {
-		entries, err := fs.ReadDir(fsys, ".")
+	for _, part := range []struct {
+		name, want string
+		fsys       fs.FS
+	}{{"starter", starter, l.Starter()}, {"solution", solution, l.solution}} {
+		entries, err := fs.ReadDir(part.fsys, ".")
 		if err != nil {
-			return fmt.Errorf("read its %s: %w", name, err)
+			return fmt.Errorf("read its %s: %w", part.name, err)
 		}
-		if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), want) }) {
-			return fmt.Errorf("its %s has no %s file", name, want)
+		if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), part.want) }) {
+			return fmt.Errorf("its %s has no %s file", part.name, part.want)
 		}
 	}
-	return nil
+	if l.Manifest.Kind != Answer {
+		return nil
+	}
+	src, err := fs.ReadFile(l.Starter(), AnswerFile)
+	if err != nil {
+		return err
+	}
+	return l.checkAnswerStarter(src)
 }
 
 // Catalog is the list of labs, in the order of the course.

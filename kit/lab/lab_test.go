@@ -48,6 +48,10 @@ func TestBadManifestsAreRefused(t *testing.T) {
 		{edit("title: T", ""), "title is missing"},
 		{edit("title: T", "title: T\ncolour: red"), "field colour not found"},
 		{edit("kind: script", "kind: essay"), `kind is "essay"`},
+		{edit("kind: script", "kind: answer"), "it asks for 0 answers"},
+		{edit("points: 10", "points: 10, answers: [who]"), "only a lab of kind answer has answers"},
+		{strings.Replace(edit("kind: script", "kind: answer"), "points: 10", "points: 10, answers: [who, who]", 1), `"who" must have a name of its own`},
+		{strings.Replace(edit("kind: script", "kind: answer"), "points: 10", "points: 10, answers: [Who]", 1), `"Who" must have a name of its own`},
 		{edit("nodes: 2", "nodes: 0"), "nodes is 0"},
 		{edit("nodes: 2", "nodes: 200"), "nodes is 200"},
 		{edit("minutes: 5", "minutes: soon"), "cannot unmarshal"},
@@ -136,7 +140,7 @@ func TestNear(t *testing.T) {
 func TestWorkspace(t *testing.T) {
 	l := find(t, fakeCatalog(t), "steady-total")
 	dir := filepath.Join(t.TempDir(), "some where", "new")
-	if err := l.Start(dir); err != nil {
+	if err := l.Start(dir, 0); err != nil {
 		t.Fatal(err)
 	}
 	if m, err := ReadMarker(dir); err != nil || m.Lab != "steady-total" {
@@ -153,21 +157,21 @@ func TestWorkspace(t *testing.T) {
 	if root, m, err := FindWorkspace(below); err != nil || root != dir || m.Lab != "steady-total" {
 		t.Errorf("found %s %+v, %v", root, m, err)
 	}
-	if err := l.Start(dir); kit.KindOf(err) != kit.Exists || !strings.Contains(err.Error(), "workspace of lab steady-total already") {
+	if err := l.Start(dir, 0); kit.KindOf(err) != kit.Exists || !strings.Contains(err.Error(), "workspace of lab steady-total already") {
 		t.Errorf("started twice: %v", err)
 	}
 	other := t.TempDir()
 	if err := os.WriteFile(filepath.Join(other, ScriptFile), []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Start(other); kit.KindOf(err) != kit.Exists || kit.HintOf(err) == "" {
+	if err := l.Start(other, 0); kit.KindOf(err) != kit.Exists || kit.HintOf(err) == "" {
 		t.Errorf("started over a file: %v", err)
 	}
 	if entries, _ := os.ReadDir(other); len(entries) != 1 {
 		t.Errorf("a refused start left %v", entries)
 	}
 	file := filepath.Join(other, ScriptFile)
-	if err := l.Start(file); kit.KindOf(err) != kit.Exists {
+	if err := l.Start(file, 0); kit.KindOf(err) != kit.Exists {
 		t.Errorf("started in a file: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ type ledger struct {
 	sub       Submission
 	want      int // conclusive runs asked for
 	first     uint64
+	fixed     bool // every run has the first seed
 	entries   []*entry
 	runs      []grade.Run
 	lag       time.Duration
@@ -36,8 +37,8 @@ type tally struct {
 	seen            *trial
 }
 
-func newLedger(l *Lab, sub Submission, o Options) *ledger {
-	led := &ledger{lab: l, sub: sub, want: o.Seeds, first: o.Seed}
+func newLedger(l *Lab, sub Submission, o Options, fixed bool) *ledger {
+	led := &ledger{lab: l, sub: sub, want: o.Seeds, first: o.Seed, fixed: fixed}
 	for _, t := range l.Manifest.Tasks {
 		e := &entry{task: t.Name, scenarios: map[string]*tally{}, finding: grade.Finding{Verdict: grade.Pass}}
 		for _, s := range l.Scenarios {
@@ -53,7 +54,12 @@ func newLedger(l *Lab, sub Submission, o Options) *ledger {
 }
 
 // seed gives the seed of the i-th run.
-func (led *ledger) seed(i int) uint64 { return led.first + uint64(i) }
+func (led *ledger) seed(i int) uint64 {
+	if led.fixed {
+		return led.first
+	}
+	return led.first + uint64(i)
+}
 
 func (e *entry) failed() bool { return e.finding.Verdict == grade.Fail }
 

@@ -21,7 +21,7 @@ type Manifest struct {
 	Lesson  string `yaml:"lesson"`  // slug of the lesson to read, "part/slug" or "part/slug#heading"
 	About   string `yaml:"about"`   // one line for lists
 	// Seeds is how many runs a grade rests on when the command line does not say: 1 when left out for a script
-	// lab, 20 for a code lab.
+	// or answer lab, 20 for a code lab.
 	Seeds int    `yaml:"seeds"`
 	Tasks []Task `yaml:"tasks"`
 
@@ -37,6 +37,8 @@ type Task struct {
 	Proves string   `yaml:"proves"` // the rationale shown with the verdict: why this is asked
 	Lesson string   `yaml:"lesson"` // what to read again; the lab's lesson when left out
 	Hints  []string `yaml:"hints"`  // from vague to nearly telling; never the solution
+	// Answers names the questions of a task of an answer lab: the keys of answers.yaml.
+	Answers []string `yaml:"answers"`
 }
 
 // Limits of a manifest.
@@ -95,7 +97,7 @@ func ParseManifest(readme []byte) (Manifest, error) {
 	}
 	m.brief = brief
 	if m.Seeds == 0 {
-		m.Seeds = map[Kind]int{Script: 1, Code: 20}[m.Kind]
+		m.Seeds = map[Kind]int{Script: 1, Answer: 1, Code: 20}[m.Kind]
 	}
 	for i := range m.Tasks {
 		if m.Tasks[i].Lesson == "" {
@@ -146,8 +148,8 @@ func (m Manifest) validate() error {
 	switch {
 	case strings.TrimSpace(m.Title) == "":
 		return fmt.Errorf("title is missing")
-	case m.Kind != Script && m.Kind != Code:
-		return fmt.Errorf("kind is %q, not script or code", m.Kind)
+	case m.Kind != Script && m.Kind != Code && m.Kind != Answer:
+		return fmt.Errorf("kind is %q, not script, code or answer", m.Kind)
 	case m.Nodes < 1 || m.Nodes > maxNodes:
 		return fmt.Errorf("nodes is %d, not 1 to %d", m.Nodes, maxNodes)
 	case m.Minutes < 1 || m.Minutes > 600:
@@ -166,7 +168,7 @@ func (m Manifest) validate() error {
 		}
 		seen[t.Name] = true
 	}
-	return nil
+	return m.validQuestions()
 }
 
 func (t Task) validate(before map[string]bool) error {

@@ -17,8 +17,9 @@ import (
 type Submission struct {
 	Name  string            // what to call it: a folder, "solution", "mutant lost-write"
 	Dir   string            // where it was read from; empty for what the binary carries
-	Files map[string][]byte // run.star, or the program's Go files
+	Files map[string][]byte // run.star, answers.yaml, or the program's Go files
 	Tests map[string][]byte // the student's test files, for labs that grade them
+	Seed  uint64            // of an answer lab's workspace: what its cluster was set up with; 0 when not known
 }
 
 // Digest names the submission's content.
@@ -54,13 +55,19 @@ func (l *Lab) Open(dir string) (Submission, error) {
 	if err == nil && len(s.Files) == 0 {
 		err = l.nothingThere(dir)
 	}
+	if m, merr := ReadMarker(dir); merr == nil && m.Lab == l.Slug {
+		s.Seed = m.Seed
+	}
 	return s, err
 }
 
 func (l *Lab) nothingThere(dir string) error {
 	e := &kit.Error{Op: "open submission", What: dir, Kind: kit.NotFound, Err: errors.New("it has no Go file"),
 		Hint: fmt.Sprintf("name the folder of your workspace, or make one with \"netsplit lab start %s\"", l.Slug)}
-	if l.Manifest.Kind == Script {
+	switch l.Manifest.Kind {
+	case Answer:
+		e.Err = fmt.Errorf("it has neither %s nor %s", AnswerFile, ScriptFile)
+	case Script:
 		e.Err = fmt.Errorf("it has no %s", ScriptFile)
 		e.Hint = fmt.Sprintf("\"netsplit lab export\" writes what you did in the shell to %s; or write it by hand", ScriptFile)
 	}
@@ -70,8 +77,12 @@ func (l *Lab) nothingThere(dir string) error {
 // submission reads what is graded; ours is the import path that the files have inside this module, to be
 // rewritten to the workspace's.
 func (l *Lab) submission(fsys fs.FS, ours string) (Submission, error) {
-	if l.Manifest.Kind == Script {
+	switch l.Manifest.Kind {
+	case Script:
 		files, err := readTree(fsys, scriptFile)
+		return Submission{Files: files}, err
+	case Answer:
+		files, err := readTree(fsys, answerFile)
 		return Submission{Files: files}, err
 	}
 	files, err := readTree(fsys, goFile)
@@ -124,7 +135,7 @@ func (l *Lab) Mutated(m Mutant) (Submission, error) {
 	s := Submission{Name: "mutant " + m.Name, Files: map[string][]byte{}, Tests: map[string][]byte{}}
 	for name, src := range all {
 		switch {
-		case l.Manifest.Kind == Script && scriptFile(name), l.Manifest.Kind == Code && goFile(name):
+		case l.Manifest.Kind.live() && scriptFile(name), l.Manifest.Kind == Code && goFile(name):
 			s.Files[name] = src
 		case l.Manifest.Kind == Code && goTestFile(name):
 			s.Tests[name] = src

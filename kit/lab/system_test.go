@@ -245,7 +245,7 @@ func TestCodeWorkspaceBuildsOffline(t *testing.T) {
 		t.Skip("-short: compiling takes seconds")
 	}
 	dir := filepath.Join(t.TempDir(), "my work")
-	if err := greeter(t, "").Start(dir); err != nil {
+	if err := greeter(t, "").Start(dir, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"build", "-o", os.DevNull, "./..."}, {"vet", "./..."}, {"test", "./..."}} {

@@ -40,9 +40,12 @@ func (g *Grader) runTrial(parent context.Context, l *Lab, s Scenario, seed uint6
 	plan := s.New(seed)
 	began, lag := time.Now(), startLag(ctx)
 	var err error
-	if l.Manifest.Kind == Script {
+	switch l.Manifest.Kind {
+	case Script:
 		err = g.scriptTrial(ctx, l, s, plan, work, t)
-	} else {
+	case Answer:
+		err = g.answerTrial(ctx, l, s, plan, work, t)
+	default:
 		err = g.codeTrial(ctx, l, s, plan, work, t)
 	}
 	t.lag, t.took = lag.end(), time.Since(began)
@@ -61,7 +64,7 @@ func (g *Grader) runTrial(parent context.Context, l *Lab, s Scenario, seed uint6
 			return nil, err
 		}
 	}
-	if l.Manifest.Kind == Script {
+	if l.Manifest.Kind.live() && !work.fixed() {
 		t.blameStop()
 		t.excuseStarved()
 	}
@@ -133,42 +136,79 @@ func judge(checks []Check, h *history.History) (findings map[string]grade.Findin
 	return findings, nil
 }
 
-// scriptTrial replays run.star on a fresh real cluster.
-func (g *Grader) scriptTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, work prepared, t *trial) (err error) {
+// phase is one step of a run on a real cluster.
+type phase struct {
+	name history.Phase
+	what string // for errors; they are the harness's
+	do   func(ctx context.Context, w *World) error
+}
+
+// onCluster runs the phases on a fresh real cluster and keeps the record of them.
+func (g *Grader) onCluster(ctx context.Context, l *Lab, s Scenario, t *trial, phases ...phase) (err error) {
 	cluster, err := g.Env.Cluster(ctx, l.Slug, l.nodes(s))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
 	w := Record(cluster)
-	if plan.Setup != nil {
-		if err := plan.Setup(ctx, w); err != nil {
-			return fmt.Errorf("set up: %w", err)
+	for _, p := range phases {
+		w.Enter(p.name)
+		if p.do == nil {
+			continue
 		}
-	}
-	w.Enter(history.Work)
-	var out tail
-	report, err := g.replayBeside(ctx, l, plan, w, ScriptRun{World: w, Lab: l.Slug, Data: plan.Data, Hooks: plan.Hooks,
-		Wall: scriptWall, Out: &out}, work.script)
-	if err != nil {
-		return err
-	}
-	for name, v := range report.Answers {
-		w.Note(name, v)
-	}
-	t.output, t.isolation = out.String(), report.Isolation
-	if report.Err != nil {
-		t.stopped = stoppedText(report.Err)
-	}
-	w.Enter(history.Observe)
-	if plan.Observe != nil {
-		if err := plan.Observe(ctx, w); err != nil {
-			return fmt.Errorf("observe: %w", err)
+		if err := p.do(ctx, w); err != nil {
+			return fmt.Errorf("%s: %w", p.what, err)
 		}
 	}
 	w.takeTraffic(ctx)
 	t.history = w.History()
 	return nil
+}
+
+// scriptTrial replays run.star and looks at what it left.
+func (g *Grader) scriptTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, work prepared, t *trial) error {
+	return g.onCluster(ctx, l, s, t,
+		phase{history.Setup, "set up", plan.Setup},
+		phase{history.Work, "replay", g.replay(l, plan, work, t)},
+		phase{history.Observe, "observe", plan.Observe})
+}
+
+// answerTrial reads the facts that are asked for off a cluster on which nobody has worked, and only then takes the
+// student's answers, or lets the script find them: what a script does to the cluster cannot change the facts.
+func (g *Grader) answerTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, work prepared, t *trial) error {
+	answer := g.replay(l, plan, work, t)
+	if work.fixed() {
+		answer = func(_ context.Context, w *World) error {
+			for name, v := range work.answers {
+				w.Note(name, v)
+			}
+			return nil
+		}
+	}
+	return g.onCluster(ctx, l, s, t,
+		phase{history.Setup, "set up", plan.Setup},
+		phase{history.Observe, "observe", plan.Observe},
+		phase{history.Work, "answer", answer})
+}
+
+// replay runs the student's script and notes its answers.
+func (g *Grader) replay(l *Lab, plan Plan, work prepared, t *trial) func(context.Context, *World) error {
+	return func(ctx context.Context, w *World) error {
+		var out tail
+		report, err := g.replayBeside(ctx, l, plan, w, ScriptRun{World: w, Lab: l.Slug, Data: plan.Data, Hooks: plan.Hooks,
+			Wall: scriptWall, Out: &out}, work.script)
+		if err != nil {
+			return err
+		}
+		for name, v := range report.Answers {
+			w.Note(name, v)
+		}
+		t.output, t.isolation = out.String(), report.Isolation
+		if report.Err != nil {
+			t.stopped = stoppedText(report.Err)
+		}
+		return nil
+	}
 }
 
 // replayBeside runs the script, and the lab's own clients beside it until the script ends.

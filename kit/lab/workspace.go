@@ -26,13 +26,20 @@ type Marker struct {
 	Lab     string `json:"lab"`
 	Version string `json:"version"` // of the netsplit that made it
 	Kit     string `json:"kit,omitempty"`
+	// Seed of an answer lab: what "lab up" plants in this student's cluster and "grade" asks about follows from it.
+	// Whoever has the workspace can edit it. A grader that must not rely on that passes the seed it gave out.
+	Seed uint64 `json:"seed,omitempty"`
 }
 
 // Start makes a workspace in dir: the brief, the starter's files and, for a code lab, a Go module that builds
 // against the kit unpacked beside it, without a network once the module cache is warm. Nothing that exists is
-// overwritten: if anything is in the way, nothing is written at all.
-func (l *Lab) Start(dir string) error {
-	files, err := l.workspaceFiles()
+// overwritten: if anything is in the way, nothing is written at all. The seed is kept in an answer lab's workspace
+// (0 is none, an error of kind Invalid); other labs do not use it.
+func (l *Lab) Start(dir string, seed uint64) error {
+	if l.Manifest.Kind == Answer && seed == 0 {
+		return &kit.Error{Op: "make workspace", What: dir, Kind: kit.Invalid, Err: errors.New("a lab of kind answer needs a seed, and 0 is none")}
+	}
+	files, err := l.workspaceFiles(seed)
 	if err != nil {
 		return err
 	}
@@ -48,13 +55,16 @@ func (l *Lab) Start(dir string) error {
 }
 
 // workspaceFiles gives all files of a new workspace by name.
-func (l *Lab) workspaceFiles() (map[string][]byte, error) {
+func (l *Lab) workspaceFiles(seed uint64) (map[string][]byte, error) {
 	files, err := readTree(l.Starter(), anyFile)
 	if err != nil {
 		return nil, err
 	}
 	rewriteImports(files, "netsplit/labs/"+l.Slug+"/starter", l.Slug)
 	marker := Marker{Lab: l.Slug, Version: Version()}
+	if l.Manifest.Kind == Answer {
+		marker.Seed = seed
+	}
 	files["README.md"] = []byte(l.Brief())
 	if l.Manifest.Kind == Code {
 		tree, err := source.Kit()
@@ -123,9 +133,12 @@ func ReadMarker(dir string) (Marker, error) {
 		return Marker{}, &kit.Error{Op: "read", What: path, Kind: kit.Refused, Err: err}
 	}
 	var m Marker
-	if err := json.Unmarshal(src, &m); err != nil || !validSlug(m.Lab) {
-		return Marker{}, &kit.Error{Op: "read", What: path, Kind: kit.Corrupt, Err: errors.New("it names no lab"),
-			Hint: `it should hold {"lab": "the-lab's-name"}`}
+	err = json.Unmarshal(src, &m)
+	if err == nil && !validSlug(m.Lab) {
+		err = errors.New("it names no lab")
+	}
+	if err != nil {
+		return Marker{}, &kit.Error{Op: "read", What: path, Kind: kit.Corrupt, Err: err, Hint: `it should hold {"lab": "the-lab's-name"}`}
 	}
 	return m, nil
 }

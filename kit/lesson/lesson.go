@@ -213,6 +213,16 @@ func (l Lab) Steps() []Step {
 	if l.Kind == "code" || l.Kind == "tests" {
 		return []Step{start, {"cd " + l.Slug, "edit the starter there"}, {"netsplit grade", "builds your program, runs it in the simulator and grades it"}}
 	}
+	if l.Kind == "answer" {
+		return []Step{
+			start,
+			{"cd " + l.Slug, "the commands below work on the lab of this folder"},
+			{"netsplit lab up .", "starts its cluster: yours is like nobody else's"},
+			{"netsplit sh", "opens the shell on it: look around"},
+			{"netsplit grade", "compares answers.yaml, which you fill in, with a fresh cluster that was set up like yours"},
+			{"netsplit lab down", "ends the cluster"},
+		}
+	}
 	return []Step{
 		start,
 		{"cd " + l.Slug, "the commands below work on the lab of this folder"},

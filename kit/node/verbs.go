@@ -241,7 +241,7 @@ func linkTerm(l peer.Link, rule wire.Rule, c wire.Counts) term.Term {
 func (n *Node) verbStatus(context.Context, door.Request) door.Outcome {
 	m := pairs("node", term.Atom(n.cfg.Node), "lab", term.Bin(n.cfg.Lab), "uptime_ms", term.Int(time.Since(n.begun).Milliseconds()),
 		"memory", term.Int(residentBytes()), "goroutines", term.Int(runtime.NumGoroutine()), "address", term.Bin(n.Addr()),
-		"nodes", atoms(n.links.Up()), "known", atoms(n.links.known()), "store", term.Atom(n.store.Phase()), "tables", n.tables())
+		"processes", term.Int(n.procs.Count()), "waiting", term.Int(n.procs.Waiting()), "nodes", atoms(n.links.Up()), "known", atoms(n.links.known()), "store", term.Atom(n.store.Phase()), "tables", n.tables())
 	return door.OKTerm(m)
 }
 

@@ -206,8 +206,7 @@ func (l *link) obey(o order) {
 		l.unpark(refusedDisconnected)
 		l.tell(&kit.Error{Op: "connect to", Kind: kit.Unavailable, What: string(l.peer), Hint: "it was disconnected meanwhile"})
 		if s := l.current.Load(); s != nil {
-			s.bye(byeDisconnect)
-			s.end(ReasonDisconnected)
+			s.leave(byeDisconnect, ReasonDisconnected)
 		}
 	}
 }

@@ -22,13 +22,17 @@ type session struct {
 	heard  atomic.Bool // something came since the last look
 	busy   atomic.Bool // the reader is not reading: it waits until somebody takes what came
 	once   sync.Once
-	why    string // set before ended is closed
+	why    string                 // set before ended is closed
+	parts  atomic.Pointer[string] // why this end leaves, once it says goodbye
 	joined sync.WaitGroup
 }
 
 // end closes the connection; the first reason counts.
 func (s *session) end(reason string) {
 	s.once.Do(func() {
+		if own := s.parts.Load(); own != nil {
+			reason = *own // the peer may close on our goodbye before we do
+		}
 		s.why = reason
 		_ = s.conn.Close()
 		close(s.ended)
@@ -53,6 +57,13 @@ func (s *session) reason() string {
 
 func (s *session) bye(kind byte) {
 	_ = s.conn.Send([]byte{controlChannel, controlBye, kind}) // if it is lost, the peer sees the close
+}
+
+// leave says goodbye and ends the session.
+func (s *session) leave(kind byte, reason string) {
+	s.parts.Store(&reason)
+	s.bye(kind)
+	s.end(reason)
 }
 
 // begin makes a confirmed connection the link's session.
@@ -110,8 +121,7 @@ func (l *link) shutdown() {
 		_ = in.conn.Close()
 	}
 	if s := l.current.Swap(nil); s != nil {
-		s.bye(byeStop)
-		s.end(ReasonStopped)
+		s.leave(byeStop, ReasonStopped)
 		s.joined.Wait()
 		l.state(false, s, ReasonStopped)
 	}

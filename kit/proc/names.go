@@ -96,6 +96,15 @@ func (c *Core) Processes(after uint64, limit int) []Info {
 // Count is how many processes there are.
 func (c *Core) Count() int { return len(c.procs) }
 
+// Waiting is how many messages wait in all mailboxes together.
+func (c *Core) Waiting() int {
+	sum := 0
+	for _, p := range c.procs {
+		sum += p.box.len()
+	}
+	return sum
+}
+
 // Trap lets exit signals become messages.
 func (c *Core) Trap(id uint64, on bool) {
 	if p := c.procs[id]; p != nil {

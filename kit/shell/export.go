@@ -19,6 +19,7 @@ const (
 	JournalCommand = "command" // an entry typed in the shell; Data is EncodeEntry's
 	JournalFault   = "fault"   // a fault, from the shell or the command line
 	JournalData    = "data"    // the lab's random data; Data is a LabData
+	JournalAnswer  = "answer"  // what was handed in with answer(name, value); Data is a Given
 )
 
 // entryJSON is the form of an Entry in the journal.
@@ -77,6 +78,32 @@ func (d *LabData) UnmarshalJSON(b []byte) error {
 	for k, v := range in.Data {
 		d.Data[k] = v.Term
 	}
+	return nil
+}
+
+// Given is an answer that was handed in with answer(name, value).
+type Given struct {
+	Name  string
+	Value term.Term
+}
+
+type givenJSON struct {
+	Name  string   `json:"name"`
+	Value jsonTerm `json:"value"`
+}
+
+// MarshalJSON makes the Data of a journal entry of kind JournalAnswer.
+func (g Given) MarshalJSON() ([]byte, error) {
+	return json.Marshal(givenJSON{g.Name, jsonTerm{g.Value}})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (g *Given) UnmarshalJSON(b []byte) error {
+	var in givenJSON
+	if err := json.Unmarshal(b, &in); err != nil {
+		return &kit.Error{Op: "read answer", Kind: kit.Corrupt, Err: err}
+	}
+	g.Name, g.Value = in.Name, in.Value.Term
 	return nil
 }
 

@@ -136,6 +136,8 @@ func (f *fake) Call(_ context.Context, client string, node kit.NodeName, req doo
 		return f.transact(req)
 	case "echo":
 		return door.OKTerm(term.List(req.Args))
+	case "status", "links", "processes", "process_info", "node", "output":
+		return f.look(node, req)
 	}
 	return door.ErrorWith("undefined", term.Atom(req.Verb))
 }

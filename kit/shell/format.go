@@ -31,6 +31,8 @@ func writeValue(b *strings.Builder, v starlark.Value, depth int) {
 			end = ",)"
 		}
 		writeItems(b, "(", end, len(v), func(i int) { writeValue(b, v[i], depth+1) })
+	case *sheet:
+		writeValue(b, v.list(), depth)
 	case *starlark.Dict:
 		items := v.Items()
 		writeItems(b, "{", "}", len(items), func(i int) {
@@ -87,9 +89,17 @@ func writeFields(b *strings.Builder, kind string, names []string, values []starl
 	})
 }
 
-// pretty is what the prompt shows of a value: one line when it fits the width, else a list or dict with an
-// element a line.
+// pretty is what the prompt shows of a value: a view as a table; else one line when it fits the width, or a list or
+// dict with an element a line.
 func pretty(v starlark.Value, width int) string {
+	if s, ok := v.(*sheet); ok {
+		return s.text()
+	}
+	if l, ok := v.(*starlark.List); ok {
+		if text, ok := sheetsText(l); ok {
+			return text
+		}
+	}
 	one := valueText(v)
 	if utf8.RuneCountInString(one) <= width {
 		return one

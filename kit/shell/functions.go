@@ -25,7 +25,7 @@ type function struct {
 }
 
 // functions are all of them, in the order of the help.
-var functions = slices.Concat(faultFunctions, waitFunctions, valueFunctions, taskFunctions)
+var functions = slices.Concat(viewFunctions, faultFunctions, waitFunctions, valueFunctions, taskFunctions)
 
 var faultFunctions = []function{
 	{"cut", "x, y, [silent=False]", "Cuts the links between two nodes, or two lists of nodes, both ways. Loud by default: both sides know at once; silent: messages vanish.",

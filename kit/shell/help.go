@@ -95,12 +95,15 @@ Step by step, to see two of them meet:
 	{"processes", `Processes
 
   p = a.spawn("b", "counter")     # runs at b; what it writes is shown here
-  a.processes(), b.processes()    # what runs where
+  a.processes()                   # what runs on a; processes() on all nodes
+  a.process_info(p)               # all that is known of one of them
   a.send(p, "increment")          # no answer: whether it arrives nobody tells
   a.send(p, ("get", a.self()))    # a.self() is your own process at a
-  a.flush()                       # the messages that it got
+  a.await_message("count")        # waits for the answer (count, N)
+  a.flush()                       # all the messages that it got
   a.monitor(p)                    # DOWN with the reason comes when p ends
   a.exit(p, "kill")
+  a.await_message("DOWN", p)      # waits for that of p
   a.rpc("b", "add", 1, 2)         # a function's answer, or badrpc
 
 a.functions() lists what can be run; a program of yours adds its own
@@ -196,6 +199,7 @@ func (s *Session) overview() string {
 	section := func(title string, names []string) {
 		fmt.Fprintf(&b, "%s:\n%s\n\n", title, wrap(strings.Join(names, ", "), s.opts.Width, "  "))
 	}
+	section("The whole cluster at a glance", functionNames(viewFunctions))
 	section("Faults", functionNames(faultFunctions))
 	section("Waiting and measuring", functionNames(waitFunctions))
 	section("Values and the rest", append(functionNames(valueFunctions), functionNames(taskFunctions)...))

@@ -96,21 +96,94 @@ func (n *Node) receive(r *run, name string, args starlark.Tuple, kwargs []starla
 	return n.takeMessages(count), nil
 }
 
-// awaitMessage is await_event for what comes as a message.
-func (n *Node) awaitMessage(r *run, event string, timeout time.Duration) (starlark.Value, error) {
-	var found starlark.Value
-	ok, err := r.pollUntil(timeout, func() (bool, error) {
+// takeMessage waits for a message that fits, takes it and leaves the others: a receive with a pattern.
+func (n *Node) takeMessage(r *run, timeout time.Duration, fits func(starlark.Value) (bool, error)) (found starlark.Value, ok bool, err error) {
+	ok, err = r.pollUntil(timeout, func() (bool, error) {
 		if err := n.fetchMessages(r, 0); err != nil {
 			return false, err
 		}
 		mail := n.s.mail[n.name]
-		i := slices.IndexFunc(mail, func(v starlark.Value) bool { return eventName(v) == event })
-		if i >= 0 {
-			found = mail[i]
-			n.s.mail[n.name] = slices.Delete(slices.Clone(mail), i, i+1)
+		for i, m := range mail {
+			if fit, err := fits(m); fit || err != nil {
+				found, n.s.mail[n.name] = m, slices.Delete(slices.Clone(mail), i, i+1)
+				return fit, err
+			}
 		}
-		return i >= 0, nil
+		return false, nil
 	})
+	return found, ok, err
+}
+
+// awaitOne is a.await_message: one message by its first word and something in it. What is no event is given as it was sent.
+func (n *Node) awaitOne(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var kind string
+	var about starlark.Value
+	timeout := 5000
+	if err := starlark.UnpackArgs(name, args, kwargs, "kind", &kind, "about?", &about, "timeout?", &timeout); err != nil {
+		return nil, err
+	}
+	if err := n.fetchOutput(r, 0); err != nil {
+		return nil, err
+	}
+	m, ok, err := n.takeMessage(r, millis(timeout), func(m starlark.Value) (bool, error) { return fitsMessage(m, kind, about) })
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok && about != nil:
+		return nil, fmt.Errorf("%s: no %s with %s on %s within %d ms%s", name, kind, about, n, timeout, n.mailSummary())
+	case !ok:
+		return nil, fmt.Errorf("%s: no %s on %s within %d ms%s", name, kind, n, timeout, n.mailSummary())
+	}
+	if f, is := m.(*fieldsValue); is && f.get("message") != nil {
+		m = f.get("message")
+	}
+	return m, n.fetchOutput(r, 0)
+}
+
+// fitsMessage reports whether a message is the word kind, or a tuple or an event that begins with it, and has about, unless
+// that is nil, among its parts.
+func fitsMessage(m starlark.Value, kind string, about starlark.Value) (bool, error) {
+	f, ok := m.(*fieldsValue)
+	if !ok {
+		return false, nil
+	}
+	parts := f.values // of an event, whose name comes first
+	if msg := f.get("message"); msg != nil {
+		parts = []starlark.Value{msg}
+		if t, is := msg.(starlark.Indexable); is {
+			if _, text := msg.(starlark.String); !text {
+				parts = nil
+				for i := range t.Len() {
+					parts = append(parts, t.Index(i))
+				}
+			}
+		}
+	}
+	if len(parts) == 0 || wordOf(parts[0]) != kind {
+		return false, nil
+	}
+	for _, p := range parts {
+		if about == nil {
+			return true, nil
+		}
+		if same, err := starlark.Equal(p, about); same || err != nil {
+			return same, err
+		}
+	}
+	return false, nil
+}
+
+// wordOf gives text or an atom as what it says.
+func wordOf(v starlark.Value) string {
+	if s, ok := v.(starlark.String); ok {
+		return string(s)
+	}
+	return atomName(v)
+}
+
+// awaitMessage is await_event for what comes as a message.
+func (n *Node) awaitMessage(r *run, event string, timeout time.Duration) (starlark.Value, error) {
+	found, ok, err := n.takeMessage(r, timeout, func(m starlark.Value) (bool, error) { return eventName(m) == event, nil })
 	switch {
 	case err != nil:
 		return nil, err

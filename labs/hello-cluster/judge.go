@@ -1,7 +1,6 @@
 package hellocluster
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,12 +19,12 @@ func connected(h *history.History) grade.Finding {
 	for _, n := range []kit.NodeName{"a", "b"} {
 		order := grade.InOrder(
 			grade.Step{Name: "one node connected to the other", Done: connects},
-			grade.Step{Name: fmt.Sprintf("%s.nodes() listed %s", n, other(n)), Done: lists(n, other(n))},
+			grade.Step{Name: fmt.Sprintf("%s.nodes() listed %s", n, other(n)), Done: grade.Lists(n, other(n))},
 		)(work)
 		if order.Verdict != grade.Pass {
 			return order
 		}
-		i := slices.IndexFunc(work.Ops, func(o history.Op) bool { return lists(n, other(n))(grade.Moment{Op: &o}) })
+		i := slices.IndexFunc(work.Ops, func(o history.Op) bool { return grade.Lists(n, other(n))(grade.Moment{Op: &o}) })
 		f.Evidence = append(f.Evidence, work.Ops[i].ID)
 	}
 	return f
@@ -34,14 +33,6 @@ func connected(h *history.History) grade.Finding {
 // connects fits a request that brought the link up on purpose.
 func connects(m grade.Moment) bool {
 	return grade.Verb("", "connect")(m) && string(m.Op.Outcome.Value) == "true" || pong(m)
-}
-
-// lists fits an answer of a node's list of nodes in which another stands.
-func lists(n, about kit.NodeName) func(grade.Moment) bool {
-	return func(m grade.Moment) bool {
-		var seen []kit.NodeName
-		return grade.Verb(n, "nodes")(m) && json.Unmarshal(m.Op.Outcome.Value, &seen) == nil && slices.Contains(seen, about)
-	}
 }
 
 func pong(m grade.Moment) bool { return answered(m, "pong") && len(m.Op.Args) == 1 && peer(m) }
