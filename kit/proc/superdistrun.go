@@ -27,7 +27,7 @@ func runDist(p *Process, args []term.Term) (term.Term, error) {
 	}
 	p.TrapExit(true)
 	p.MonitorNodes(true, false)
-	p.do(func(c *Core) { c.procs[p.pid.ID].leader = c.host() }) // its children belong to the node, not to who began it
+	p.do(func(c *Core) { c.procs.find(p.pid.ID).leader = c.host() }) // its children belong to the node, not to who began it
 	d := newDist(string(p.Node()), opts, distProcess{p, opts, args[0]}, time.Now())
 	d.begin(time.Now())
 	for {
