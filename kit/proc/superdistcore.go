@@ -49,7 +49,7 @@ type distMember struct {
 	probe   uint64   // the monitor on the name, while pid is not known
 	told    bool     // it has our list
 	synced  bool     // we have its list, in has
-	without bool     // with Quorum: it has told that it has no majority
+	without bool     // with Quorum: it has not told that it has the majority
 	left    bool     // it was stopped on purpose; nobody starts it again
 	seen    bool     // it was synced once
 	has     map[string]distEntry
@@ -129,7 +129,7 @@ func newDist(me string, opts DistOptions, act distActs, now time.Time) *dist {
 		orphans: map[string]*orphan{}, waits: map[uint64]*distWait{}, tombs: map[string]bool{}, lost: opts.Quorum && opts.majority() > 1}
 	for _, n := range opts.Members {
 		if string(n) != me {
-			d.members[string(n)] = &distMember{name: string(n), has: map[string]distEntry{}}
+			d.members[string(n)] = &distMember{name: string(n), without: d.lost, has: map[string]distEntry{}}
 		}
 	}
 	return d

@@ -374,7 +374,7 @@ func (d *dist) loses(m *distMember) {
 		d.act.demonitor(m.ref)
 	}
 	has := m.has
-	m.pid, m.ref, m.told, m.synced, m.without, m.coming, m.asked = term.Pid{}, 0, false, false, false, nil, time.Time{}
+	m.pid, m.ref, m.told, m.synced, m.without, m.coming, m.asked = term.Pid{}, 0, false, false, d.opts.Quorum, nil, time.Time{}
 	for key, e := range has {
 		if e.pid != (term.Pid{}) {
 			d.adopt(key, e, m.name, 0)
