@@ -57,6 +57,10 @@ func checkOf(t *testing.T, d *datadriven.TestData) Judge {
 		return EventOn(n[0], kind, about)
 	case "order":
 		return InOrder(steps(d)...)
+	case "lists":
+		return InOrder(Step{Name: "the list seen", Done: Lists(nodes(d, "on")[0], nodes(d, "nodes")...)})
+	case "unforged":
+		return Unforged
 	case "answer":
 		return Answer("ratio", "a number above 1", func(v term.Term) string {
 			if n, ok := term.BigInt(v); !ok || n.Int64() <= 1 {
