@@ -6,6 +6,9 @@ import (
 
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
+	distributedcounter "netsplit/labs/distributed-counter"
+	"netsplit/labs/failover"
+	globalregistry "netsplit/labs/global-registry"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
 	messagepartition "netsplit/labs/message-partition"
@@ -24,6 +27,9 @@ func All() []lab.Definition {
 		hellocluster.Lab,
 		nodedisconnection.Lab,
 		messagepartition.Lab,
+		globalregistry.Lab,
+		distributedcounter.Lab,
+		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

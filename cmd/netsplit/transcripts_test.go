@@ -30,6 +30,8 @@ var transcripts = []struct {
 	{"messages", "message-partition", []string{"two-is-lost"}},
 	{"monitor", "message-partition", []string{"noconnection"}},
 	{"silence", "message-partition", []string{"silent-cut"}},
+	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
+	{"supervisors", "master-recovery", []string{"supervised"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
 	{"splits", "master-recovery", []string{"split", "still-split", "masters"}},
 	{"bank", "master-recovery", []string{"notified"}},
