@@ -64,8 +64,8 @@ func checkOf(t *testing.T, d *datadriven.TestData) Judge {
 		return InOrder(steps(d)...)
 	case "lists":
 		return InOrder(Step{Name: "the list seen", Done: Lists(nodes(d, "on")[0], nodes(d, "nodes")...)})
-	case "unforged":
-		return Unforged
+	case "genuine":
+		return Genuine
 	case "answer":
 		return Answer("ratio", "a number above 1", func(v term.Term) string {
 			if n, ok := term.BigInt(v); !ok || n.Int64() <= 1 {

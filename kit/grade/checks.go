@@ -235,31 +235,6 @@ func Lists(node kit.NodeName, peers ...kit.NodeName) func(Moment) bool {
 	}
 }
 
-// runtimeMessages are the messages that only the runtime sends; a mailbox shows them as events.
-var runtimeMessages = []term.Atom{"nodeup", "nodedown", "DOWN", "EXIT", "global_name_conflict"}
-
-// Unforged fails when somebody sent a message that looks like one of the runtime's: what the mailboxes then show proves
-// nothing.
-func Unforged(h *history.History) Finding {
-	for _, o := range h.During(history.Work).Ops {
-		if o.Verb != "proc" || len(o.Args) < 2 {
-			continue
-		}
-		op, _ := o.Args[1].(term.List)
-		if len(op) < 3 || !slices.Contains([]term.Term{term.Atom("send"), term.Atom("send_name"), term.Atom("global_send")}, op[0]) {
-			continue
-		}
-		msg, _ := op[len(op)-1].(term.Tuple)
-		if len(msg) == 0 {
-			continue
-		}
-		if kind, ok := msg[0].(term.Atom); ok && slices.Contains(runtimeMessages, kind) {
-			return Failed(fmt.Sprintf("a %s was made up: only the nodes themselves may tell of that", kind), "what the nodes report", "a message of the script's own: "+show(msg), o.ID)
-		}
-	}
-	return Passed()
-}
-
 // Order fits a fault ordered of a kind (cut, heal, kill, ...) on a node, or on a link between two in either
 // direction.
 func Order(what string, node, peer kit.NodeName) func(Moment) bool {

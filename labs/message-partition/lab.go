@@ -40,9 +40,9 @@ func newPlan(seed uint64) lab.Plan {
 		Setup: setup,
 		Checks: []lab.Check{
 			{Task: "order", Judge: m.order},
-			{Task: "loud", Judge: grade.All(grade.Unforged, m.loud)},
+			{Task: "loud", Judge: grade.All(grade.Genuine, m.loud)},
 			{Task: "lost", Judge: m.lost},
-			{Task: "unnoticed", Judge: grade.All(grade.Unforged, m.silent)},
+			{Task: "unnoticed", Judge: grade.All(grade.Genuine, m.silent)},
 		},
 	}
 }

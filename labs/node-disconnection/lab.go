@@ -50,7 +50,7 @@ func newPlan(seed uint64) lab.Plan {
 		Setup:   setup,
 		Observe: observe,
 		Checks: []lab.Check{
-			{Task: "down", Judge: grade.All(grade.Unforged, down)},
+			{Task: "down", Judge: grade.All(grade.Genuine, down)},
 			{Task: "up", Judge: up},
 			{Task: "mishaps", Judge: f.judge},
 		},
