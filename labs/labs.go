@@ -9,6 +9,7 @@ import (
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
 	nodedisconnection "netsplit/labs/node-disconnection"
+	observesystem "netsplit/labs/observe-system"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -22,6 +23,7 @@ func All() []lab.Definition {
 	return []lab.Definition{
 		hellocluster.Lab,
 		nodedisconnection.Lab,
+		observesystem.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

@@ -28,8 +28,8 @@ const (
 
 var questionForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,47}$`)
 
-// questions lists the names that the tasks ask for, in order.
-func (m Manifest) questions() []string {
+// Questions lists what the tasks of an answer lab ask for, in order.
+func (m Manifest) Questions() []string {
 	var names []string
 	for _, t := range m.Tasks {
 		names = append(names, t.Answers...)
@@ -65,7 +65,7 @@ func (l *Lab) parseAnswers(src []byte) (map[string]term.Term, error) {
 	if err != nil {
 		return nil, refuse(AnswerFile, err.Error())
 	}
-	known := l.Manifest.questions()
+	known := l.Manifest.Questions()
 	answers, seen := map[string]term.Term{}, map[string]bool{}
 	for i := 0; top != nil && i+1 < len(top.Content); i += 2 {
 		key, value := top.Content[i], top.Content[i+1]
@@ -161,7 +161,7 @@ func (l *Lab) checkAnswerStarter(src []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, q := range l.Manifest.questions() {
+	for _, q := range l.Manifest.Questions() {
 		if top == nil || !slices.ContainsFunc(top.Content, func(n *yaml.Node) bool { return n.Value == q }) {
 			return fmt.Errorf("its starter's %s does not ask %s", AnswerFile, q)
 		}
@@ -178,7 +178,7 @@ func (l *Lab) FillAnswers(src []byte, answers map[string]term.Term, replace bool
 		return nil, err
 	}
 	lines := strings.Split(string(src), "\n")
-	known := l.Manifest.questions()
+	known := l.Manifest.Questions()
 	for name, v := range answers {
 		if !slices.Contains(known, name) {
 			return nil, unknownQuestion("answer("+name+")", name, known)
