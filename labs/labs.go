@@ -8,6 +8,7 @@ import (
 	dirtyreads "netsplit/labs/dirty-reads"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
+	messagepartition "netsplit/labs/message-partition"
 	nodedisconnection "netsplit/labs/node-disconnection"
 	observesystem "netsplit/labs/observe-system"
 	transactionhistory "netsplit/labs/transaction-history"
@@ -23,6 +24,7 @@ func All() []lab.Definition {
 	return []lab.Definition{
 		hellocluster.Lab,
 		nodedisconnection.Lab,
+		messagepartition.Lab,
 		observesystem.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,

@@ -27,6 +27,10 @@ var transcripts = []struct {
 	{"nodes and connections", "hello-cluster", []string{"connect", "spawn", "inspect"}},
 	{"disconnection", "node-disconnection", []string{"parted", "rejoined"}},
 	{"reasons", "node-disconnection", []string{"reasons"}},
+	{"messages", "message-partition", []string{"two-is-lost"}},
+	{"monitor", "message-partition", []string{"noconnection"}},
+	{"silence", "message-partition", []string{"silent-cut"}},
+	{"seeing the system", "playground", []string{"at-a-glance", "full-mailbox", "copies-seen", "slow-link", "two-names"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
 	{"splits", "master-recovery", []string{"split", "still-split", "masters"}},
 	{"bank", "master-recovery", []string{"notified"}},
@@ -169,7 +173,7 @@ func (p player) run(t *testing.T, in string, words []string) string {
 }
 
 var (
-	someNumber = regexp.MustCompile(`\b\d+ ?(ms|µs|us|s)\b|\b\d{3,}\b`)
+	someNumber = regexp.MustCompile(`\b\d+(\.\d+)? ?(ms|µs|us|s|MB)\b|\b\d{3,}\b`)
 	somePid    = regexp.MustCompile(`<([a-z]+)\.\d+>`)
 	someBlanks = regexp.MustCompile(`[ \t]+`)
 )

@@ -283,3 +283,24 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Messages are what processes were sent; what the runtime tells is in Events.
+func TestMessages(t *testing.T) {
+	h := parse(t, `
+1-2 shell a mailbox "self" 0 => [{"message":{"s":"one"}},{"event":"nodedown","node":"b"},{"message":3},{"message":null}]
+3-4 shell b mailbox "self" 0 => {"raised":"badarg"}
+5-6 other b mailbox "self" 0 => [{"message":{"t":["n",1]}}]
+7-8 shell b events "p" => [{"message":1}]
+`)
+	got := ""
+	for _, m := range h.Messages() {
+		got += fmt.Sprintf("%d %s %s %v %s\n", m.OpID, m.Client, m.Node, m.At, term.String(m.Value))
+	}
+	want := "1 shell a 2ms <<\"one\">>\n1 shell a 2ms 3\n3 other b 6ms {n,1}\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if e := h.Events(); len(e) != 1 || e[0].Kind != "nodedown" {
+		t.Errorf("events: %+v", e)
+	}
+}
