@@ -183,12 +183,13 @@ func (l *Lab) FillAnswers(src []byte, answers map[string]term.Term, replace bool
 		if !slices.Contains(known, name) {
 			return nil, unknownQuestion("answer("+name+")", name, known)
 		}
-		if was := old[name]; was != nil && !replace && term.String(was) != term.String(v) {
-			return nil, &kit.Error{Op: "fill in", What: name, Kind: kit.Exists, Err: fmt.Errorf("%s has another answer already: %s", AnswerFile, term.String(was))}
-		}
 		text, err := answerLine(name, v)
 		if err != nil {
 			return nil, err
+		}
+		if was := old[name]; was != nil && !replace && !sameLine(name, was, v) {
+			has, err := answerLine(name, was)
+			return nil, &kit.Error{Op: "fill in", What: AnswerFile, Kind: kit.Exists, Err: errors.Join(err, fmt.Errorf("it says %q already, not %q", has, text))}
 		}
 		i := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+":") })
 		if i < 0 {
@@ -198,8 +199,20 @@ func (l *Lab) FillAnswers(src []byte, answers map[string]term.Term, replace bool
 		lines[i] = text
 	}
 	out := []byte(strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n")
-	_, err = l.parseAnswers(out)
+	back, err := l.parseAnswers(out)
+	for name, v := range answers {
+		if err == nil && (back[name] == nil || !sameLine(name, back[name], v)) {
+			err = refuse(AnswerFile, fmt.Sprintf("%s stands there in a form that cannot be filled in; write it as \"%s: answer\" on one line", name, name))
+		}
+	}
 	return out, err
+}
+
+// sameLine reports whether two answers are written alike.
+func sameLine(name string, a, b term.Term) bool {
+	x, err := answerLine(name, a)
+	y, err2 := answerLine(name, b)
+	return err == nil && err2 == nil && x == y
 }
 
 // answerLine writes one answer as YAML.
@@ -209,7 +222,7 @@ func answerLine(name string, v term.Term) (string, error) {
 	case term.Atom:
 		text = string(v)
 	case term.Bin:
-		text = string(v)
+		text = strings.TrimSpace(string(v))
 	case term.Int:
 		return fmt.Sprintf("%s: %d", name, v), nil
 	default:
