@@ -6,6 +6,9 @@ import (
 
 	"netsplit/kit/lab"
 	dirtyreads "netsplit/labs/dirty-reads"
+	distributedcounter "netsplit/labs/distributed-counter"
+	"netsplit/labs/failover"
+	globalregistry "netsplit/labs/global-registry"
 	hellocluster "netsplit/labs/hello-cluster"
 	masterrecovery "netsplit/labs/master-recovery"
 	messagepartition "netsplit/labs/message-partition"
@@ -26,6 +29,9 @@ func All() []lab.Definition {
 		nodedisconnection.Lab,
 		messagepartition.Lab,
 		observesystem.Lab,
+		globalregistry.Lab,
+		distributedcounter.Lab,
+		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		transactionhistory.Lab,

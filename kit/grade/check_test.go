@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -55,6 +56,10 @@ func checkOf(t *testing.T, d *datadriven.TestData) Judge {
 		var kind string
 		d.ScanArgs(t, "kind", &kind)
 		return EventOn(n[0], kind, about)
+	case "counter":
+		return Counter{Increment: "increment", Read: "read"}.Exact
+	case "prompt":
+		return Prompt{Verbs: []string{"increment", "read"}, Limit: time.Second}.Answered
 	case "order":
 		return InOrder(steps(d)...)
 	case "answer":

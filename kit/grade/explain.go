@@ -112,6 +112,10 @@ func faultText(f history.Fault) string {
 func request(o history.Op) string {
 	verb, args := o.Verb, o.Args
 	switch {
+	case verb == "proc" && len(args) == 2 && term.Equal(args[0], term.Atom("self")): // as a.send(...) is typed
+		if list, ok := args[1].(term.List); ok && len(list) > 0 {
+			verb, args = plain(list[0]), list[1:]
+		}
 	case verb == "dirty" && len(args) > 0, verb == "tx_op" && len(args) > 1:
 		if list, ok := args[len(args)-1].(term.List); ok && len(list) > 0 {
 			prefix := ""

@@ -42,6 +42,19 @@ func (w *World) Call(ctx context.Context, client string, node kit.NodeName, req 
 	return out
 }
 
+// Patient gives a context under which a client of a simulated cluster waits for an answer for so long of the cluster's
+// time, and no longer; its request then has the outcome lost.
+func Patient(ctx context.Context, d time.Duration) context.Context { return patient{ctx, d} }
+
+// patient has a deadline that the simulator counts in its own time; a timer would count the machine's.
+type patient struct {
+	context.Context
+	wait time.Duration
+}
+
+// Deadline is always as far off as the client is patient.
+func (p patient) Deadline() (time.Time, bool) { return time.Now().Add(p.wait), true }
+
 // Do is Call with the request's parts written out.
 func (w *World) Do(ctx context.Context, client string, node kit.NodeName, verb string, args ...term.Term) door.Outcome {
 	return w.Call(ctx, client, node, door.Request{Client: client, Verb: verb, Args: args})

@@ -23,6 +23,7 @@ func (f *procFace) verbs() []door.Verb {
 		{Name: "functions", Doc: "the functions that can be spawned and called here, by name", Handler: f.functions},
 		{Name: "spawn", Params: []string{"node", "function", "args?"}, Doc: "starts a process of a function at a node; its output comes to this node", Handler: f.spawn},
 		{Name: "processes", Params: []string{"after?"}, Doc: "what is known of this node's processes, up to 1000, behind the number given", Handler: f.processes},
+		{Name: "proc_counts", Doc: "how much the node's processes hold: all numbers are 0 when every process has ended", Handler: f.counts},
 		{Name: "process_info", Params: []string{"pid"}, Doc: "what is known of a process anywhere; undefined when it is gone", Handler: f.info},
 		{Name: "is_alive", Params: []string{"p"}, Doc: "whether a process anywhere lives", Handler: f.isAlive},
 		{Name: "output", Params: []string{"after?", "ms?"}, Doc: "lines that processes wrote to this node behind the number given, waiting so long for the first", Handler: f.output},
@@ -152,6 +153,13 @@ func (f *procFace) processes(_ context.Context, r door.Request) door.Outcome {
 		list = append(list, i.Term())
 	}
 	return door.OKTerm(list)
+}
+
+func (f *procFace) counts(context.Context, door.Request) door.Outcome {
+	n := f.rt.Held()
+	return door.OKTerm(pairs("processes", term.Int(n.Processes), "functions", term.Int(n.Functions), "names", term.Int(n.Names),
+		"global_names", term.Int(n.GlobalNames), "locks", term.Int(n.Locks), "lock_owners", term.Int(n.Owners), "questions", term.Int(n.Questions),
+		"connecting", term.Int(n.Waiting), "subscriptions", term.Int(n.Subscriptions)))
 }
 
 func pidArg(r door.Request, i int) (term.Pid, error) {

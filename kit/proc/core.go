@@ -212,6 +212,33 @@ func (c *Core) connect(node string, s Signal) {
 	}
 }
 
+// along brings a signal to a node if there is a link, or one is being made, over which the other side could know what
+// the signal is about. A link that went down took all links and monitors with it, and to tell of their end must not
+// connect again to a node that somebody may have disconnected on purpose.
+func (c *Core) along(node string, s Signal) {
+	if c.reaches(node) {
+		c.route(node, s)
+	}
+}
+
+// reaches reports whether there is a link to a node, or one is being made.
+func (c *Core) reaches(node string) bool {
+	_, trying := c.waiting[node]
+	return trying || node == c.self || c.up[node]
+}
+
+// connects reports whether a question is worth a connection. What a node knows of names, and of locks that belong to a node,
+// is gone with the link.
+func (s Signal) connects() bool {
+	switch s.Op {
+	case OpUnlock, OpWithdraw, OpSync:
+		return false
+	case OpLock:
+		return s.From.ID != 0
+	}
+	return true
+}
+
 // bounce takes that a signal cannot be sent: links and monitors fire, questions have no answer, the rest is lost.
 func (c *Core) bounce(s Signal) {
 	p := c.find(s.From)
@@ -226,7 +253,7 @@ func (c *Core) bounce(s Signal) {
 		}
 	case OpSpawn, OpCall, OpLock, OpUnlock, OpWithdraw, OpSync:
 		if _, asked := c.asked[s.Ref]; asked {
-			c.Forget(s.Ref)
+			c.drop(s.Ref)
 			c.effect(Effect{Kind: Answered, Ref: s.Ref})
 		}
 	}
@@ -338,6 +365,9 @@ func (c *Core) SendExit(from, to term.Pid, reason term.Term) {
 
 // die ends a process and tells those who watch it, then those who are linked to it, in the order of their pids.
 func (c *Core) die(p *process, reason term.Term) {
+	if c.procs[p.pid.ID] != p {
+		return // a step that tells it several things may end it with the first
+	}
 	delete(c.procs, p.pid.ID)
 	if p.name != "" {
 		delete(c.names, p.name)
@@ -350,10 +380,10 @@ func (c *Core) die(p *process, reason term.Term) {
 		return cmp.Or(comparePids(a.pid, b.pid), cmp.Compare(a.ref, b.ref))
 	})
 	for _, w := range watchers {
-		c.route(w.pid.Node, Signal{Op: OpDown, From: p.pid, To: w.pid, Ref: w.ref, Term: reason})
+		c.along(w.pid.Node, Signal{Op: OpDown, From: p.pid, To: w.pid, Ref: w.ref, Term: reason})
 	}
 	for _, q := range sortedPids(p.links) {
-		c.route(q.Node, Signal{Op: OpExitLink, From: p.pid, To: q, Term: reason})
+		c.along(q.Node, Signal{Op: OpExitLink, From: p.pid, To: q, Term: reason})
 	}
 	for _, ref := range slices.Sorted(maps.Keys(p.monitors)) {
 		c.forget(p, ref, p.monitors[ref])
@@ -390,11 +420,23 @@ func (c *Core) Ask(node string, s Signal) {
 		c.spawning[s.Ref] = s
 	}
 	c.asked[s.Ref] = node
+	if !s.connects() && !c.reaches(node) {
+		c.bounce(s)
+		return
+	}
 	c.route(node, s)
 }
 
-// Forget gives up on the answer to a question.
+// Forget gives up on the answer to a question. That of an OpSpawn is still waited for: the new process is tied to one that
+// may have ended meanwhile, and must hear of it.
 func (c *Core) Forget(ref uint64) {
+	if _, ok := c.spawning[ref]; !ok {
+		delete(c.asked, ref)
+	}
+}
+
+// drop forgets a question whose answer will never come.
+func (c *Core) drop(ref uint64) {
 	delete(c.asked, ref)
 	delete(c.spawning, ref)
 }

@@ -186,22 +186,23 @@ func (r *Runtime) locked(ctx context.Context, name, check term.Term, f func()) e
 	ctx, cancel := context.WithTimeout(ctx, globalPatience)
 	defer cancel()
 	r.mu.Lock()
-	nodes := append([]string{string(r.cfg.Self)}, r.core.Peers()...)
-	me := term.T(r.core.host(), term.Int(r.core.Ref()))
 	host := r.core.host()
+	me := term.T(host, term.Int(r.core.Ref()))
 	r.mu.Unlock()
 	l := lockRequest{id: term.T(term.Atom("$global_name"), name), requester: me, owner: host, name: check}
-	got, taken, err := r.lock(ctx, l, nodes, -1)
-	if err != nil {
-		return err
-	}
-	if got && !taken {
+	nodes, err := r.lock(ctx, l, r.everyNode, -1)
+	if len(nodes) > 0 {
 		f()
-	}
-	if got {
 		r.unlock(ctx, l, nodes)
 	}
-	return nil
+	return err
+}
+
+// everyNode is this node and its peers.
+func (r *Runtime) everyNode() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string{string(r.cfg.Self)}, r.core.Peers()...)
 }
 
 // lockRequest is what one asks for at each node. The lock ends with its owner.
@@ -214,11 +215,29 @@ func (l lockRequest) term() term.Term { return term.T(l.id, l.requester, l.name)
 
 // SetLock takes a global lock at nodes for a process of this node (Erlang's global:set_lock with the requester pid), trying
 // again so often when somebody else has it; a negative number is for ever. It reports whether it got the lock. The lock
-// ends with the process; nodes that are lost meanwhile do not count.
+// ends with the process, also while it is being asked for; nodes that are lost meanwhile do not count.
 func (r *Runtime) SetLock(ctx context.Context, owner term.Pid, id term.Term, nodes []kit.NodeName, retries int) (bool, error) {
-	r.step(func(c *Core) { c.Owns(owner.ID) })
-	got, _, err := r.lock(ctx, lockRequest{id, owner, term.Undefined, owner}, names(nodes), retries)
-	return got, err
+	if !r.owns(owner) {
+		return false, ErrEnded
+	}
+	l := lockRequest{id, owner, term.Undefined, owner}
+	got, err := r.lock(ctx, l, func() []string { return names(nodes) }, retries)
+	if got != nil && !r.Alive(owner) { // what its end told may have come before the last of the requests
+		r.unlock(ctx, l, got)
+		return false, ErrEnded
+	}
+	return got != nil, err
+}
+
+// owns notes that a process asks for locks; false when it has ended.
+func (r *Runtime) owns(owner term.Pid) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.core.find(owner) == nil {
+		return false
+	}
+	r.core.Owns(owner.ID)
+	return true
 }
 
 // DelLock gives a lock back.
@@ -234,21 +253,28 @@ func names(nodes []kit.NodeName) []string {
 	return list
 }
 
-// lock asks all nodes; unless all say yes it gives back what it got and, after a while, asks again.
-func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes []string, retries int) (got, taken bool, err error) {
+// lock asks all nodes, and gives them back when it has the lock, else nil. Unless all say yes it gives back what it got and,
+// after a while, asks again whoever is a node then, but no node that was lost; nor anybody when some process has the name
+// that the request is about.
+func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes func() []string, retries int) ([]string, error) {
+	lost := map[string]bool{}
 	for try := 0; ; try++ {
-		granted, busy, taken, err := r.askLocks(ctx, l, nodes)
-		if err == nil && !busy && !taken {
-			return true, false, nil
+		all := slices.DeleteFunc(nodes(), func(n string) bool { return lost[n] })
+		a, err := r.askLocks(ctx, l, all)
+		if err == nil && !a.busy && !a.taken {
+			return all, nil
 		}
-		if len(granted) > 0 {
-			r.unlock(context.WithoutCancel(ctx), l, granted)
+		if len(a.taking) > 0 {
+			r.unlock(ctx, l, a.taking)
 		}
-		if err != nil {
-			return false, false, err
+		if err != nil || a.taken || retries >= 0 && try >= retries {
+			return nil, err
 		}
-		if taken || retries >= 0 && try >= retries {
-			return false, taken, nil
+		if l.owner.ID != 0 && !r.Alive(l.owner) {
+			return nil, ErrEnded
+		}
+		for _, n := range a.lost {
+			lost[n] = true
 		}
 		r.mu.Lock()
 		wait := time.Duration(r.rng.Int64N(int64(min(10*time.Millisecond<<min(try, 10), time.Second))) + 1)
@@ -256,43 +282,54 @@ func (r *Runtime) lock(ctx context.Context, l lockRequest, nodes []string, retri
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return false, false, ctx.Err()
+			return nil, ctx.Err()
 		case <-r.ctx.Done():
-			return false, false, errClosed("lock")
+			return nil, errClosed("lock")
 		}
 	}
 }
 
-// askLocks asks every node once and gives the nodes that granted the lock just now. The first node by name is asked
-// before the others, so that those who compete meet there and not each with a part of the nodes.
-func (r *Runtime) askLocks(ctx context.Context, l lockRequest, nodes []string) (granted []string, busy, taken bool, err error) {
+// lockAnswers is what nodes said to a request for a lock.
+type lockAnswers struct {
+	taking []string // they have granted it just now, or may do so yet
+	lost   []string // no link to them
+	busy   bool     // another one has it at some node
+	taken  bool     // some node knows a holder of the name
+}
+
+// askLocks asks every node once. The first node by name is asked before the others, so that those who compete meet there and
+// not each with a part of the nodes.
+func (r *Runtime) askLocks(ctx context.Context, l lockRequest, nodes []string) (a lockAnswers, err error) {
 	nodes = slices.Sorted(slices.Values(nodes))
 	for _, part := range [][]string{nodes[:min(1, len(nodes))], nodes[min(1, len(nodes)):]} {
-		more, b, t, e := r.askLocksOf(ctx, l, part)
-		granted, busy, taken, err = append(granted, more...), b, t, e
-		if busy || taken || err != nil {
+		if err = r.askLocksOf(ctx, l, part, &a); a.busy || a.taken || err != nil {
 			break
 		}
 	}
-	return granted, busy, taken, err
+	return a, err
 }
 
-func (r *Runtime) askLocksOf(ctx context.Context, l lockRequest, nodes []string) (granted []string, busy, taken bool, err error) {
+func (r *Runtime) askLocksOf(ctx context.Context, l lockRequest, nodes []string, all *lockAnswers) error {
 	answers, err := r.askAll(ctx, nodes, Signal{Op: OpLock, From: l.owner, Term: l.term()})
-	for _, node := range slices.Sorted(maps.Keys(answers)) {
-		switch a := answers[node]; a {
-		case nil, term.Atom("held"): // lost, or ours already
-		case term.Atom("granted"):
-			granted = append(granted, node)
-		case term.Atom("busy"):
-			busy = true
+	for _, node := range nodes {
+		switch a, answered := answers[node]; {
+		case !answered: // it was asked, and what gives the lock back arrives later
+			all.taking = append(all.taking, node)
+		case a == nil:
+			all.lost = append(all.lost, node)
+		case a == term.Atom("held"): // ours already
+		case a == term.Atom("granted"):
+			all.taking = append(all.taking, node)
+		case a == term.Atom("busy"):
+			all.busy = true
 		default:
-			taken = true
+			all.taken = true
 		}
 	}
-	return granted, busy, taken, err
+	return err
 }
 
+// unlock gives a lock back. The nodes are told even if ctx has ended; their answers are not waited for then.
 func (r *Runtime) unlock(ctx context.Context, l lockRequest, nodes []string) {
 	l.name = term.Undefined
 	_, _ = r.askAll(ctx, nodes, Signal{Op: OpUnlock, From: l.owner, Term: l.term()}) // who does not answer is lost, and the lock with it

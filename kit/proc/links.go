@@ -42,9 +42,7 @@ func (c *Core) Unlink(id uint64, to term.Pid) {
 	}
 	if _, ok := p.links[to]; ok {
 		delete(p.links, to)
-		if to.Node == c.self || c.up[to.Node] { // a link that is down has no links left
-			c.route(to.Node, Signal{Op: OpUnlink, From: p.pid, To: to})
-		}
+		c.along(to.Node, Signal{Op: OpUnlink, From: p.pid, To: to})
 	}
 }
 
@@ -114,9 +112,7 @@ func (c *Core) forget(p *process, ref uint64, what watched) {
 	if what.name == "" {
 		node = what.pid.Node
 	}
-	if node == c.self || c.up[node] {
-		c.route(node, Signal{Op: OpDemonitor, From: p.pid, To: what.pid, Name: what.name, Ref: ref})
-	}
+	c.along(node, Signal{Op: OpDemonitor, From: p.pid, To: what.pid, Name: what.name, Ref: ref})
 }
 
 // watch takes OpMonitor, OpMonitorName and OpDemonitor.
@@ -195,9 +191,13 @@ func (c *Core) spawned(ref uint64, t term.Term) {
 		return
 	}
 	switch p := c.find(s.From); {
-	case p == nil && req.link:
-		c.route(pid.Node, Signal{Op: OpExitLink, From: s.From, To: pid, Term: NoProc})
 	case p == nil:
+		if req.link {
+			c.along(pid.Node, Signal{Op: OpExitLink, From: s.From, To: pid, Term: NoProc})
+		}
+		if req.monitor != 0 {
+			c.along(pid.Node, Signal{Op: OpDemonitor, From: s.From, To: pid, Ref: req.monitor})
+		}
 	default:
 		if req.link {
 			p.link(pid)

@@ -156,7 +156,7 @@ func (c *Core) cutOff(p *process, node string) {
 func (c *Core) loseAnswers(node string) {
 	for _, ref := range slices.Sorted(maps.Keys(c.asked)) {
 		if c.asked[ref] == node {
-			c.Forget(ref)
+			c.drop(ref)
 			c.effect(Effect{Kind: Answered, Ref: ref})
 		}
 	}

@@ -254,6 +254,18 @@ func (r *Runtime) Attend() (*Process, error) {
 	return r.adopt(pid, attendedName), nil
 }
 
+// Spawn begins a process of a named function here, for the node's own program: nobody is its parent. An unknown function is
+// kit.NotFound, too many processes kit.Overloaded.
+func (r *Runtime) Spawn(fn string, args ...term.Term) (pid term.Pid, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return pid, errClosed("spawn")
+	}
+	r.stepLocked(func(c *Core) { pid, err = c.Spawn(fn, args, c.host(), c.host()) })
+	return pid, err
+}
+
 // Process gives the handle of an attended process of this node; nil when there is none of that number.
 func (r *Runtime) Process(id uint64) *Process {
 	r.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -73,6 +74,8 @@ var callFunctions = []nodeFunction{
 	{"flush", "[wait=100]", "Takes the messages of the session's own process, until so many milliseconds nothing more has come.", "a.flush()", (*Node).flush},
 	{"processes", "", "What runs on this node, with function, name, messages waiting, links: those with the most messages waiting first. At most 20000 are listed.", "[p[\"pid\"] for p in a.processes()]", (*Node).processes},
 	{"process_info", "pid", "What is known of a process anywhere; None when it is gone.", "a.process_info(p)", (*Node).processInfo},
+	{"await_output", "text, [timeout=5000]", "Waits until a process has written a line with the text in it to this node, and gives the line with its .pid and .text. Lines before it are passed over. It fails after so many milliseconds.",
+		`a.await_output("hello")`, (*Node).awaitOutput},
 	{"output", "[wait=0]", "Shows what processes wrote to this node since it was last shown.", "a.output()", (*Node).showOutput},
 }
 
@@ -236,9 +239,59 @@ func (n *Node) beginOutput(r *run) error {
 	}
 	last, _, err := n.outputSince(r, int64(^uint64(0)>>1), 0)
 	if err == nil {
-		n.s.outputs[n.name] = last
+		n.s.outputs[n.name], n.s.awaited[n.name] = last, last
 	}
 	return err
+}
+
+// awaitOutput waits for a line that nobody has awaited yet.
+func (n *Node) awaitOutput(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var text string
+	timeout := 5000
+	if err := starlark.UnpackArgs(name, args, kwargs, "text", &text, "timeout?", &timeout); err != nil {
+		return nil, err
+	}
+	if err := n.beginOutput(r); err != nil {
+		return nil, err
+	}
+	var found starlark.Value
+	ok, err := r.pollUntil(millis(timeout), func() (bool, error) {
+		last, lines, err := n.outputSince(r, n.s.awaited[n.name], 0)
+		if err == nil && last < n.s.awaited[n.name] { // the node has been started again, and counts anew
+			n.s.awaited[n.name] = 0
+			last, lines, err = n.outputSince(r, 0, 0)
+		}
+		if err != nil {
+			return false, err
+		}
+		for i, l := range lines {
+			if pid, line, ok := outputLine(l); ok && strings.Contains(line, text) {
+				n.s.awaited[n.name] = last - int64(len(lines)-1-i)
+				found = newFields("line", "pid", Pid{pid}, "text", starlark.String(line))
+				return true, nil
+			}
+		}
+		n.s.awaited[n.name] = last
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s: nothing with %q was written to %s within %d ms", name, text, n, timeout)
+	}
+	return found, n.fetchOutput(r, 0)
+}
+
+// outputLine takes apart one line of output.
+func outputLine(t term.Term) (pid term.Pid, text string, ok bool) {
+	line, is := t.(term.Tuple)
+	if !is || len(line) != 2 {
+		return pid, "", false
+	}
+	pid, ok1 := line[0].(term.Pid)
+	b, ok2 := line[1].(term.Bin)
+	return pid, string(b), ok1 && ok2
 }
 
 // fetchOutput prints what processes wrote to a node since it was last shown.
@@ -253,9 +306,7 @@ func (n *Node) fetchOutput(r *run, wait time.Duration) error {
 	}
 	n.s.outputs[n.name] = last
 	for _, l := range lines {
-		if t, ok := l.(term.Tuple); ok && len(t) == 2 {
-			pid, _ := t[0].(term.Pid)
-			text, _ := t[1].(term.Bin)
+		if pid, text, ok := outputLine(l); ok {
 			r.print(r.th, fmt.Sprintf("%s %s", Pid{pid}, text))
 		}
 	}

@@ -114,6 +114,7 @@ type Session struct {
 	events  map[kit.NodeName]*eventLog
 	mail    map[kit.NodeName][]starlark.Value // messages that were fetched and not yet taken
 	outputs map[kit.NodeName]int64            // the last line of output of each node that was shown
+	awaited map[kit.NodeName]int64            // the last line that await_output has passed
 	answers map[string]term.Term
 	modules map[string]*module
 	txSeq   int
@@ -139,7 +140,7 @@ func New(opts Options) (*Session, error) {
 	s := &Session{opts: opts, w: opts.World, limits: opts.Limits.withDefaults(), nodes: map[string]*Node{},
 		tables: map[string]*tableInfo{}, rules: map[[2]kit.NodeName]wire.Rule{},
 		events: map[kit.NodeName]*eventLog{}, mail: map[kit.NodeName][]starlark.Value{},
-		outputs: map[kit.NodeName]int64{}, answers: map[string]term.Term{}, modules: map[string]*module{}, clients: map[string]bool{}, sources: map[string]string{}}
+		outputs: map[kit.NodeName]int64{}, awaited: map[kit.NodeName]int64{}, answers: map[string]term.Term{}, modules: map[string]*module{}, clients: map[string]bool{}, sources: map[string]string{}}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.out.w, s.out.left = opts.Out, s.limits.Output
 	s.order = slices.Clone(opts.World.Nodes())

@@ -104,6 +104,7 @@ type Fault struct {
 	At, For time.Duration
 	What    FaultKind
 	Node    kit.NodeName
+	Peer    kit.NodeName  // of processes: only the link to this one; empty for all
 	Silent  bool          // Isolate: nobody is told
 	Way     Way           // Isolate
 	Spread  time.Duration // KillAll
@@ -121,7 +122,7 @@ const (
 
 // String tells the fault in a few words.
 func (f Fault) String() string {
-	s := fmt.Sprintf("%v %s %s", f.At, f.What, f.Node)
+	s := strings.TrimSuffix(fmt.Sprintf("%v %s %s %s", f.At, f.What, f.Node, f.Peer), " ")
 	switch f.What {
 	case KillAll:
 		s = fmt.Sprintf("%v kill all within %v", f.At, f.Spread)
@@ -153,6 +154,7 @@ type Problem struct {
 	Round int
 	What  string // in two or three words; the same for problems of the same kind
 	Text  string // the explanation
+	about []string
 }
 
 // String gives the explanation with its title.

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"netsplit/kit"
@@ -62,6 +63,42 @@ func (w simulated) LoseWrites(n kit.NodeName, lose bool) error {
 		f.Crash = sim.Chance
 	}
 	return w.SetDisk(n, f)
+}
+
+// ProcMaker makes a fresh world for a plan of processes.
+type ProcMaker func(ctx context.Context, p ProcPlan) (World, error)
+
+// SimulatedProcs makes worlds for plans of processes, as Simulated does for the store's.
+func SimulatedProcs(dir, pkg string) ProcMaker {
+	get := sim.Prepare(dir, pkg)
+	return func(ctx context.Context, p ProcPlan) (World, error) {
+		m, err := get()
+		if err != nil {
+			return nil, err
+		}
+		cfg := sim.Config{Engine: m.Engine, Program: m.Program, Nodes: p.Nodes, Seed: p.Seed, CallTimeout: startTime, MaxTime: 10 * time.Minute, MaxEvents: -1}
+		if p.Overlap {
+			cfg.Setup = json.RawMessage(`{"prevent_overlapping_partitions":true}`)
+		}
+		w, err := sim.New(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return simulated{w}, nil
+	}
+}
+
+// OnceProcs makes a world, runs a plan of processes in it, and ends it.
+func OnceProcs(ctx context.Context, make ProcMaker, p ProcPlan) (ProcReport, error) {
+	w, err := make(ctx, p)
+	if err != nil {
+		return ProcReport{Plan: p}, err
+	}
+	report, err := RunProcs(ctx, w, p)
+	if cerr := w.Close(); err == nil {
+		err = cerr
+	}
+	return report, err
 }
 
 // Once makes a world, runs a plan in it, and ends it.

@@ -1,0 +1,79 @@
+package grade
+
+import (
+	"slices"
+
+	"netsplit/kit/door"
+	"netsplit/kit/history"
+	"netsplit/kit/term"
+)
+
+// Act gives the operation that a request did in the name of its client's own process, and its arguments; the name is empty
+// for any other request, and for one that failed.
+func Act(o history.Op) (name string, args []term.Term) {
+	if o.Verb != "proc" || len(o.Args) != 2 || o.Outcome.Status != door.OK {
+		return "", nil
+	}
+	list, _ := o.Args[1].(term.List)
+	if len(list) == 0 {
+		return "", nil
+	}
+	op, _ := list[0].(term.Atom)
+	return string(op), list[1:]
+}
+
+// Pid gives the pid that a request was answered with.
+func Pid(o history.Op) (pid term.Pid, ok bool) {
+	if o.Outcome.Status != door.OK {
+		return pid, false
+	}
+	v, err := o.Outcome.Term()
+	if err != nil {
+		return pid, false
+	}
+	pid, ok = v.(term.Pid)
+	return pid, ok
+}
+
+// Word gives an atom, or text, as what it says: who types a message in the shell sends text.
+func Word(t term.Term) string {
+	switch t := t.(type) {
+	case term.Atom:
+		return string(t)
+	case term.Bin:
+		return string(t)
+	}
+	return ""
+}
+
+// runtimeMessages are what only the runtime of processes sends.
+var runtimeMessages = []string{"DOWN", "EXIT", "nodeup", "nodedown", "global_name_conflict"}
+
+// Genuine demands that nobody sent what only the runtime sends: then every such message in a mailbox is real.
+func Genuine(h *history.History) Finding {
+	for _, o := range h.During(history.Work).Ops {
+		if slices.ContainsFunc(o.Args, pretends) {
+			return Failed("a message that only the runtime sends was made by hand, so what came of it proves nothing",
+				"DOWN and its like as the nodes send them", request(o), o.ID)
+		}
+	}
+	return Passed()
+}
+
+// pretends reports whether there is a tuple in t that begins like a message of the runtime.
+func pretends(t term.Term) bool {
+	switch t := t.(type) {
+	case term.Tuple:
+		if len(t) > 1 {
+			if head, ok := t[0].(term.Atom); ok && slices.Contains(runtimeMessages, string(head)) {
+				return true
+			}
+		}
+		return slices.ContainsFunc(t, pretends)
+	case term.List:
+		return slices.ContainsFunc(t, pretends)
+	case term.Map:
+		return slices.ContainsFunc(t, func(p term.Pair) bool { return pretends(p.Key) || pretends(p.Value) })
+	}
+	return false
+}

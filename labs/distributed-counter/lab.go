@@ -1,0 +1,147 @@
+// Package distributedcounter is the lab of the counter that several nodes share: a node program, graded in the simulator
+// with many clients, impatient ones among them, while links are cut and nodes paused or killed.
+package distributedcounter
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/door"
+	"netsplit/kit/grade"
+	"netsplit/kit/history"
+	"netsplit/kit/lab"
+	"netsplit/kit/term"
+	"netsplit/kit/wire"
+)
+
+// Lab is the lab's definition.
+var Lab = lab.Definition{
+	Slug:      "distributed-counter",
+	Scenarios: []lab.Scenario{{Name: "together", New: newTogether}, {Name: "split", New: newSplit}, {Name: "crash", New: newCrash}},
+}
+
+const (
+	table = "counter"
+	// limit is how long a request may take, as the brief says, and wait how long a client waits for it.
+	limit = 5 * time.Second
+	wait  = 7 * time.Second
+	// settleIn is how long after the heal everything must work again.
+	settleIn = 5 * time.Second
+)
+
+var exact = grade.Counter{Increment: "increment", Read: "read"}
+
+var prompt = grade.Prompt{Verbs: []string{"increment", "read"}, Limit: limit}
+
+// setup starts the stores and gives every node a table of its own.
+func setup(ctx context.Context, w *lab.World) error {
+	if err := lab.StartStores(ctx, w); err != nil {
+		return err
+	}
+	var nodes []string
+	for _, n := range w.Nodes() {
+		nodes = append(nodes, string(n))
+	}
+	opts := term.MakeMap(
+		term.Pair{Key: term.Atom("attributes"), Value: term.Atoms("key", "value")},
+		term.Pair{Key: term.Atom("local_content"), Value: term.True},
+		term.Pair{Key: term.Atom("disc_copies"), Value: term.Atoms(nodes...)})
+	if err := w.Do(ctx, "setup", "a", "create_table", term.Atom(table), opts).Err(); err != nil {
+		return fmt.Errorf("create table %s: %w", table, err)
+	}
+	return nil
+}
+
+// client is one who counts and reads.
+type client struct {
+	name string
+	r    *rand.Rand
+	n    int
+}
+
+func newClient(seed uint64, i int) *client {
+	names := []string{"ada", "bo", "cleo", "dan", "eve"}
+	return &client{name: names[i%len(names)], r: rand.New(rand.NewPCG(seed, uint64(100+i)))}
+}
+
+// next gives an amount and a name for a request. The amounts differ, so that a lost or doubled one is known by its size.
+func (c *client) next() (by term.Int, name term.Bin) {
+	c.n++
+	return term.Int(1 + c.r.Int64N(997)), term.Bin(fmt.Sprintf("%s-%d", c.name, c.n))
+}
+
+func (c *client) pause(ctx context.Context, w *lab.World, least, most int) error {
+	return w.Sleep(ctx, time.Duration(least+c.r.IntN(most-least))*time.Millisecond)
+}
+
+func (c *client) anyNode(w *lab.World) kit.NodeName { return w.Nodes()[c.r.IntN(len(w.Nodes()))] }
+
+// ask sends a request and waits for the answer as long as a client does.
+func ask(ctx context.Context, w *lab.World, who string, node kit.NodeName, verb string, args ...term.Term) door.Outcome {
+	return w.Do(lab.Patient(ctx, wait), who, node, verb, args...)
+}
+
+// slowLinks makes all links slow and uneven, so that what happens at once on several nodes overlaps.
+func slowLinks(w *lab.World, rule wire.Rule) error {
+	for _, a := range w.Nodes() {
+		for _, b := range w.Nodes() {
+			if a == b {
+				continue
+			}
+			if err := w.Link(a, b, rule); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finish asks again, under the same name, for every increment of which its client does not know what became, and reads
+// the counter on every node.
+func finish(ctx context.Context, w *lab.World) error {
+	if err := w.Sleep(ctx, settleIn); err != nil {
+		return err
+	}
+	for i, o := range open(w.History()) {
+		node := w.Nodes()[i%len(w.Nodes())]
+		ask(ctx, w, o.Client, node, "increment", o.Args...)
+	}
+	for _, n := range w.Nodes() {
+		ask(ctx, w, "grader", n, "read")
+	}
+	return ctx.Err()
+}
+
+// open gives the first try of every increment that was not answered and may have counted.
+func open(h *history.History) []history.Op {
+	var first []history.Op
+	known := map[term.Bin]bool{} // answered
+	unsure := map[term.Bin]bool{}
+	for _, o := range h.Ops {
+		if o.Verb != "increment" {
+			continue
+		}
+		name := o.Args[1].(term.Bin)
+		if !slices.ContainsFunc(first, func(f history.Op) bool { return f.Args[1] == name }) {
+			first = append(first, o)
+		}
+		known[name] = known[name] || o.End != history.Open && o.Outcome.Status == door.OK
+		unsure[name] = unsure[name] || o.End == history.Open || !o.Outcome.Definite()
+	}
+	return slices.DeleteFunc(first, func(o history.Op) bool { name := o.Args[1].(term.Bin); return known[name] || !unsure[name] })
+}
+
+// recovered wants everything that was asked in the end to be answered.
+func recovered(h *history.History) grade.Finding {
+	for _, o := range h.During(history.Observe).Ops {
+		if (o.Verb == "increment" || o.Verb == "read") && o.Outcome.Status != door.OK {
+			return grade.Failed(fmt.Sprintf("%v after everything was whole again, the counter cannot be reached from %s", settleIn, o.Node),
+				"a number", grade.AnswerText(o), o.ID)
+		}
+	}
+	return grade.Passed()
+}
