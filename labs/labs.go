@@ -13,6 +13,7 @@ import (
 	masterrecovery "netsplit/labs/master-recovery"
 	messagepartition "netsplit/labs/message-partition"
 	nodedisconnection "netsplit/labs/node-disconnection"
+	observesystem "netsplit/labs/observe-system"
 	remoteprocesses "netsplit/labs/remote-processes"
 	transactionhistory "netsplit/labs/transaction-history"
 )
@@ -28,6 +29,7 @@ func All() []lab.Definition {
 		hellocluster.Lab,
 		nodedisconnection.Lab,
 		messagepartition.Lab,
+		observesystem.Lab,
 		globalregistry.Lab,
 		remoteprocesses.Lab,
 		distributedcounter.Lab,

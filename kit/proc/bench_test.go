@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -86,6 +87,36 @@ func BenchmarkAlive(b *testing.B) {
 			if _, err := p.Spawn("a", "waits"); err != nil {
 				b.Fatal(err)
 			}
+		}
+	}
+}
+
+// BenchmarkEnd is a process that waits among 100,000 others, gets a message and ends.
+func BenchmarkEnd(b *testing.B) {
+	r := lone(b, ours)
+	p, err := r.Attend()
+	if err != nil {
+		b.Fatal(err)
+	}
+	const many = 100_000
+	for n := 0; n < b.N; n += many {
+		b.StopTimer()
+		var all []term.Pid
+		for range many {
+			q, err := p.Spawn("a", "waits")
+			if err != nil {
+				b.Fatal(err)
+			}
+			all = append(all, q)
+		}
+		b.StartTimer()
+		for _, q := range all {
+			if err := p.Send(q, term.Int(1)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for r.Count() > 1 {
+			runtime.Gosched()
 		}
 	}
 }

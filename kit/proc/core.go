@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync"
 
 	"netsplit/kit"
 	"netsplit/kit/term"
@@ -14,8 +15,7 @@ type EffectKind byte
 
 // The effects.
 const (
-	Wake     EffectKind = iota + 1 // process ID has a message
-	Run                            // process ID is to run Name with Args
+	Run      EffectKind = iota + 1 // process ID is to run Name with Args
 	Ended                          // process ID has ended with Reason
 	Transmit                       // Signal goes to the peer Node
 	Connect                        // bring up the link to Node, and tell by ConnectFailed if that is in vain
@@ -37,9 +37,11 @@ type Effect struct {
 	Name   string
 	Args   []term.Term
 	Reason term.Term
-	Line   Line
-	Signal Signal
-	Clash  clash
+	Line   *Line
+	Signal *Signal
+	Clash  *clash
+
+	proc *process // of Run and Ended
 }
 
 // Line is a line of output.
@@ -83,7 +85,20 @@ type process struct {
 	monitors map[uint64]watched
 	watchers map[watcher]struct{}
 	call     *watcher // who waits for the function's answer, and under what reference
-	got      uint64   // messages received
+
+	out   sync.Mutex // held by the process while it sends past the core
+	ended bool       // under the core's lock and out
+
+	handle Process  // the runtime's; zero before it knows of the process
+	next   *process // of the table
+}
+
+// end makes the process send nothing more: what it sent comes before the news of its end.
+func (p *process) end() {
+	p.out.Lock()
+	p.ended = true
+	p.out.Unlock()
+	p.box.close()
 }
 
 // Core is the state of one node's processes. Every method takes one step; Effects gives what is to be done then.
@@ -96,7 +111,7 @@ type Core struct {
 	maxMailbox int
 	knows      func(fn string) bool
 
-	procs    map[uint64]*process
+	procs    *table
 	names    map[string]*process
 	up       map[string]bool
 	hidden   map[string]bool     // those of them whose link is hidden
@@ -119,7 +134,7 @@ const idsPerLife = 1_000_000_000_000
 func NewCore(self string, boot uint64, knows func(string) bool, maxProcs, maxMailbox int) *Core {
 	base := (max(boot, 1) - 1) % 10_000_000 * idsPerLife
 	return &Core{self: self, base: base, last: base, maxProcs: cmp.Or(maxProcs, MaxProcesses), maxMailbox: cmp.Or(maxMailbox, MaxMailbox),
-		knows: knows, procs: map[uint64]*process{}, names: map[string]*process{}, up: map[string]bool{}, hidden: map[string]bool{}, waiting: map[string][]Signal{},
+		knows: knows, procs: newTable(), names: map[string]*process{}, up: map[string]bool{}, hidden: map[string]bool{}, waiting: map[string][]Signal{},
 		asked: map[uint64]string{}, spawning: map[uint64]Signal{}, nodes: map[string][]uint64{}, overlap: overlap{dropped: map[string]bool{}},
 		registry: newRegistry()}
 }
@@ -145,7 +160,7 @@ func (c *Core) Spawn(fn string, args []term.Term, parent, leader term.Pid) (term
 	if err != nil {
 		return term.Pid{}, err
 	}
-	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: fn, Args: args})
+	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: fn, Args: args, proc: p})
 	return p.pid, nil
 }
 
@@ -166,12 +181,12 @@ func (c *Core) add(fn string, args int, parent, leader term.Pid) (*process, erro
 }
 
 func (c *Core) make(fn string, args int, parent, leader term.Pid) (*process, error) {
-	if len(c.procs) >= c.maxProcs {
+	if c.procs.len() >= c.maxProcs {
 		return nil, overloaded("spawn", "processes of "+c.self, c.maxProcs)
 	}
 	c.last++
 	p := &process{pid: term.Pid{Node: c.self, ID: c.last}, fn: fn, args: args, parent: parent, leader: leader}
-	c.procs[c.last] = p
+	c.procs.put(p)
 	return p, nil
 }
 
@@ -180,11 +195,11 @@ func (c *Core) find(pid term.Pid) *process {
 	if pid.Node != c.self {
 		return nil
 	}
-	return c.procs[pid.ID]
+	return c.procs.find(pid.ID)
 }
 
 // Alive reports whether a process of this node lives.
-func (c *Core) Alive(id uint64) bool { return c.procs[id] != nil }
+func (c *Core) Alive(id uint64) bool { return c.procs.find(id) != nil }
 
 // route brings a signal to its node: here at once, else over the link, which is made if need be.
 func (c *Core) route(node string, s Signal) {
@@ -192,7 +207,8 @@ func (c *Core) route(node string, s Signal) {
 	case node == c.self:
 		c.Signal(s)
 	case c.up[node]:
-		c.effect(Effect{Kind: Transmit, Node: node, Signal: s})
+		frame := s // so that s itself stays on the stack where nothing is sent
+		c.effect(Effect{Kind: Transmit, Node: node, Signal: &frame})
 	default:
 		c.connect(node, s)
 	}
@@ -271,14 +287,10 @@ func (c *Core) SendName(from term.Pid, name, node string, msg term.Term) {
 
 // deliver puts a message into a mailbox. A mailbox that is full ends its process.
 func (c *Core) deliver(p *process, msg term.Term) {
-	if p.box.len() >= c.maxMailbox {
-		c.effect(Effect{Kind: Report, Line: Line{From: p.pid, Text: "ended: too many messages wait in its mailbox"}})
+	if !p.box.add(msg, c.maxMailbox) {
+		c.effect(Effect{Kind: Report, Line: &Line{From: p.pid, Text: "ended: too many messages wait in its mailbox"}})
 		c.die(p, term.T(term.Atom("system_limit"), term.Atom("mailbox")))
-		return
 	}
-	p.box.put(msg)
-	p.got++
-	c.effect(Effect{Kind: Wake, ID: p.pid.ID})
 }
 
 // Signal takes a signal for this node, from a process here or from a peer.
@@ -306,7 +318,7 @@ func (c *Core) Signal(s Signal) {
 		}
 	case OpOutput:
 		if text, ok := s.Term.(term.Bin); ok {
-			c.effect(Effect{Kind: Print, Line: Line{From: s.From, Text: string(text)}})
+			c.effect(Effect{Kind: Print, Line: &Line{From: s.From, Text: string(text)}})
 		}
 	case OpSpawn, OpCall:
 		c.asks(s)
@@ -353,7 +365,16 @@ func (c *Core) exitSignal(p *process, s Signal) {
 
 // Exit ends a process: its function has returned, or raised something.
 func (c *Core) Exit(id uint64, reason term.Term) {
-	if p := c.procs[id]; p != nil {
+	if p := c.procs.find(id); p != nil {
+		c.die(p, reason)
+	}
+}
+
+// finish takes that a process's function has come to an end: what it answers whoever called it, and the exit reason. kind is
+// return, throw, exit or error.
+func (c *Core) finish(p *process, kind string, value, reason term.Term) {
+	if c.procs.find(p.pid.ID) == p { // else it was killed
+		c.returned(p, kind, value)
 		c.die(p, reason)
 	}
 }
@@ -365,32 +386,45 @@ func (c *Core) SendExit(from, to term.Pid, reason term.Term) {
 
 // die ends a process and tells those who watch it, then those who are linked to it, in the order of their pids.
 func (c *Core) die(p *process, reason term.Term) {
-	if c.procs[p.pid.ID] != p {
+	if c.procs.find(p.pid.ID) != p {
 		return // a step that tells it several things may end it with the first
 	}
-	delete(c.procs, p.pid.ID)
+	p.end()
+	c.procs.remove(p.pid.ID)
 	if p.name != "" {
 		delete(c.names, p.name)
 	}
-	c.effect(Effect{Kind: Ended, ID: p.pid.ID, Reason: reason})
+	c.effect(Effect{Kind: Ended, ID: p.pid.ID, Reason: reason, proc: p})
 	c.releaseNames(p)
 	c.unsubscribe(p.pid.ID)
 	c.returned(p, "signal", reason)
-	watchers := slices.SortedFunc(maps.Keys(p.watchers), func(a, b watcher) int {
-		return cmp.Or(comparePids(a.pid, b.pid), cmp.Compare(a.ref, b.ref))
-	})
-	for _, w := range watchers {
+	for _, w := range sortedWatchers(p.watchers) {
 		c.along(w.pid.Node, Signal{Op: OpDown, From: p.pid, To: w.pid, Ref: w.ref, Term: reason})
 	}
 	for _, q := range sortedPids(p.links) {
 		c.along(q.Node, Signal{Op: OpExitLink, From: p.pid, To: q, Term: reason})
+	}
+	if len(p.monitors) == 0 {
+		return
 	}
 	for _, ref := range slices.Sorted(maps.Keys(p.monitors)) {
 		c.forget(p, ref, p.monitors[ref])
 	}
 }
 
+func sortedWatchers(set map[watcher]struct{}) []watcher {
+	if len(set) == 0 { // as most have
+		return nil
+	}
+	return slices.SortedFunc(maps.Keys(set), func(a, b watcher) int {
+		return cmp.Or(comparePids(a.pid, b.pid), cmp.Compare(a.ref, b.ref))
+	})
+}
+
 func sortedPids(set map[term.Pid]struct{}) []term.Pid {
+	if len(set) == 0 {
+		return nil
+	}
 	return slices.SortedFunc(maps.Keys(set), comparePids)
 }
 

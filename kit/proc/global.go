@@ -65,7 +65,7 @@ func (c *Core) GlobalNames() []term.Term {
 // It reports false when the process has one already, which Erlang refuses too. With replaces that does not matter, and
 // others lose the name.
 func (c *Core) Claim(id uint64, name term.Term, resolver string, replaces bool) bool {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	key := keyOf(name)
 	if p == nil {
 		return true // it has the name and died at once
@@ -117,7 +117,7 @@ func (c *Core) conflict(a, b claim) {
 	if comparePids(a.pid, b.pid) > 0 {
 		a, b = b, a
 	}
-	e := Effect{Clash: clash{a.term, [2]term.Pid{a.pid, b.pid}, a.resolver}}
+	e := Effect{Clash: &clash{a.term, [2]term.Pid{a.pid, b.pid}, a.resolver}}
 	switch c.self {
 	case a.pid.Node:
 		e.Kind = Resolve

@@ -57,7 +57,7 @@ func (r *Runtime) resolve(k clash, after time.Duration) {
 		if still {
 			pid, err := r.core.Attend("$resolver", r.core.host(), r.core.host())
 			if err == nil {
-				p = r.adopt(pid, "$resolver")
+				p = r.adopt(r.core.procs.find(pid.ID))
 			}
 		}
 		r.mu.Unlock()
@@ -164,7 +164,7 @@ func globalRegister(p *Process, args []term.Term) (term.Term, error) {
 	if !ok1 || !ok2 || pid.Node != string(p.Node()) {
 		return nil, badarg()
 	}
-	ok, err := p.rt.registerGlobal(p.ctx, args[0], pid, string(resolver), args[3] == term.True)
+	ok, err := p.rt.registerGlobal(p.Context(), args[0], pid, string(resolver), args[3] == term.True)
 	return term.Bool(ok), err
 }
 

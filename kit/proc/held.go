@@ -15,7 +15,7 @@ type Held struct {
 
 // Held tells how much is held.
 func (c *Core) Held() Held {
-	n := Held{Processes: len(c.procs), Names: len(c.names), GlobalNames: len(c.claims), Locks: len(c.locks), Owners: len(c.owned),
+	n := Held{Processes: c.procs.len(), Names: len(c.names), GlobalNames: len(c.claims), Locks: len(c.locks), Owners: len(c.owned),
 		Questions: max(len(c.asked), len(c.spawning)), Waiting: len(c.waiting), Subscriptions: len(c.subs)}
 	for _, wishes := range c.nodes {
 		n.Subscriptions += len(wishes)
@@ -29,8 +29,8 @@ func (r *Runtime) Held() Held {
 	defer r.mu.Unlock()
 	n := r.core.Held()
 	n.Functions = len(r.busy)
-	for _, p := range r.live {
-		if p.running {
+	for _, p := range r.core.procs.all() {
+		if p.handle.running {
 			n.Functions++
 		}
 	}

@@ -12,7 +12,7 @@ var errNoFunc = errors.New("the node knows no such function")
 // Link links a process of this node to another. Linking to a process of this node that is gone is an error, as in
 // Erlang, unless the caller traps exits; anywhere else the exit signal noproc or noconnection comes.
 func (c *Core) Link(id uint64, to term.Pid) error {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil || to == p.pid {
 		return nil
 	}
@@ -36,7 +36,7 @@ func (p *process) link(to term.Pid) {
 
 // Unlink takes a link away; when it returns no exit signal comes over it any more.
 func (c *Core) Unlink(id uint64, to term.Pid) {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return
 	}
@@ -78,7 +78,7 @@ func (c *Core) MonitorName(id uint64, name, node string) uint64 {
 }
 
 func (c *Core) monitor(id uint64, what watched, node string, s Signal) uint64 {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return 0
 	}
@@ -91,7 +91,7 @@ func (c *Core) monitor(id uint64, what watched, node string, s Signal) uint64 {
 
 // Demonitor watches no longer, and takes a DOWN message that is there already out of the mailbox.
 func (c *Core) Demonitor(id, ref uint64) {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return
 	}
@@ -100,7 +100,7 @@ func (c *Core) Demonitor(id, ref uint64) {
 		c.forget(p, ref, what)
 		return
 	}
-	p.box.drop(func(m term.Term) bool {
+	p.box.remove(func(m term.Term) bool {
 		t, ok := m.(term.Tuple)
 		return ok && len(t) == 5 && t[0] == term.Atom("DOWN") && t[1] == term.Int(ref)
 	})
@@ -128,7 +128,7 @@ func (c *Core) watch(s Signal) {
 			delete(p.watchers, w)
 		}
 	case s.Op == OpDemonitor: // whoever had the name then may have another now
-		for _, q := range c.procs {
+		for _, q := range c.procs.all() {
 			delete(q.watchers, w)
 		}
 	case p == nil:
@@ -178,7 +178,25 @@ func (c *Core) asks(s Signal) {
 		c.bind(p, s.From, req)
 		c.reply(s, p.pid)
 	}
-	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: s.Name, Args: req.args})
+	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: s.Name, Args: req.args, proc: p})
+}
+
+// spawnHere begins a process for one of this node, which is linked to it or watches it as the request says.
+func (c *Core) spawnHere(parent *process, fn string, req request) (*process, error) {
+	p, err := c.add(fn, len(req.args), parent.pid, parent.leader)
+	if err != nil {
+		return nil, err
+	}
+	if req.link || req.monitor != 0 {
+		c.bind(p, parent.pid, req)
+	}
+	if req.link {
+		parent.link(p.pid)
+	}
+	if req.monitor != 0 {
+		parent.watches(req.monitor, watched{pid: p.pid})
+	}
+	return p, nil
 }
 
 // spawned links the asker to the process that it asked for, or lets it watch that, before any news of it can come.
@@ -249,13 +267,7 @@ func parseRequest(s Signal) (request, bool) {
 	return request{leader, args, t[2] == term.True, uint64(monitor)}, ok1 && ok2 && ok3
 }
 
-// Return gives the answer of a process's function to the node that called it; kind is return, throw, exit or error.
-func (c *Core) Return(id uint64, kind string, value term.Term) {
-	if p := c.procs[id]; p != nil {
-		c.returned(p, kind, value)
-	}
-}
-
+// returned gives the answer of a process's function to the node that called it.
 func (c *Core) returned(p *process, kind string, value term.Term) {
 	if p.call == nil {
 		return

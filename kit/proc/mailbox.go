@@ -1,18 +1,106 @@
 package proc
 
-import "netsplit/kit/term"
+import (
+	"sync"
 
-// mailbox is a queue of messages out of which any can be taken. The zero mailbox is empty.
+	"netsplit/kit/term"
+)
+
+// mailbox is where a process finds its messages. It has a lock of its own: what a process sends to another one of its node
+// goes past the core.
 type mailbox struct {
+	mu sync.Mutex
+	queue
+	got     uint64        // messages that ever came
+	waiting bool          // the process is about to wait for wake, or does
+	shut    bool          // the process has ended
+	wake    chan struct{} // one token; nil before the first wait
+}
+
+// add puts a message into the mailbox and wakes its process; one that has ended gets nothing. It reports false when limit
+// messages wait already.
+func (b *mailbox) add(m term.Term, limit int) bool {
+	b.mu.Lock()
+	if b.shut || b.len() >= limit {
+		full := !b.shut
+		b.mu.Unlock()
+		return !full
+	}
+	b.put(m)
+	b.got++
+	waiting := b.waiting
+	b.waiting = false
+	b.mu.Unlock()
+	if waiting {
+		b.token()
+	}
+	return true
+}
+
+func (b *mailbox) token() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close tells the process that it has ended.
+func (b *mailbox) close() {
+	b.mu.Lock()
+	b.shut, b.queue = true, queue{}
+	waiting := b.waiting
+	b.mu.Unlock()
+	if waiting {
+		b.token()
+	}
+}
+
+// look takes the message numbered i, or only shows it; m is nil when there is none, and then, if wait is set, the channel
+// tells when that may have changed. ok is false when the process has ended.
+func (b *mailbox) look(i int, take, wait bool) (m term.Term, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.shut:
+		return nil, false
+	case i >= b.len():
+		if wait && b.wake == nil {
+			b.wake = make(chan struct{}, 1)
+		}
+		b.waiting = wait
+	case take:
+		m = b.take(i)
+	default:
+		m = b.at(i)
+	}
+	return m, true
+}
+
+// waits gives the number of messages that wait, and of those that ever came.
+func (b *mailbox) waits() (waiting int, got uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.len(), b.got
+}
+
+// remove takes out every message that f is true for.
+func (b *mailbox) remove(f func(term.Term) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drop(f)
+}
+
+// queue is a list of messages out of which any can be taken. The zero queue is empty.
+type queue struct {
 	msgs []term.Term // those before head are gone
 	head int
 }
 
-func (b *mailbox) len() int { return len(b.msgs) - b.head }
+func (b *queue) len() int { return len(b.msgs) - b.head }
 
-func (b *mailbox) at(i int) term.Term { return b.msgs[b.head+i] }
+func (b *queue) at(i int) term.Term { return b.msgs[b.head+i] }
 
-func (b *mailbox) put(m term.Term) {
+func (b *queue) put(m term.Term) {
 	// Half of a long array that is never empty would be gone messages, and it would grow for ever.
 	if b.head > 64 && b.head > len(b.msgs)/2 && len(b.msgs) == cap(b.msgs) {
 		n := copy(b.msgs, b.msgs[b.head:])
@@ -23,7 +111,7 @@ func (b *mailbox) put(m term.Term) {
 }
 
 // take removes the message at i.
-func (b *mailbox) take(i int) term.Term {
+func (b *queue) take(i int) term.Term {
 	m := b.at(i)
 	copy(b.msgs[b.head+1:b.head+i+1], b.msgs[b.head:b.head+i])
 	b.msgs[b.head] = nil
@@ -40,7 +128,7 @@ func (b *mailbox) take(i int) term.Term {
 }
 
 // drop removes every message that f is true for.
-func (b *mailbox) drop(f func(term.Term) bool) {
+func (b *queue) drop(f func(term.Term) bool) {
 	kept := b.msgs[:b.head]
 	for _, m := range b.msgs[b.head:] {
 		if !f(m) {

@@ -60,12 +60,13 @@ type Info struct {
 
 // Info tells about a process of this node; false when there is none.
 func (c *Core) Info(id uint64) (Info, bool) {
-	p := c.procs[id]
+	p := c.procs.find(id)
 	if p == nil {
 		return Info{}, false
 	}
+	waiting, got := p.box.waits()
 	i := Info{Pid: p.pid, Function: p.fn, Arity: p.args, Name: p.name, Parent: p.parent, Leader: p.leader, Trap: p.trap,
-		Waiting: p.box.len(), Received: p.got, Links: sortedPids(p.links)}
+		Waiting: waiting, Received: got, Links: sortedPids(p.links)}
 	for _, key := range p.globals {
 		if list := c.claims[key]; len(list) > 0 {
 			i.Globals = append(i.Globals, list[0].term)
@@ -84,8 +85,8 @@ func (c *Core) Info(id uint64) (Info, bool) {
 // Processes tells about up to limit processes of this node, the oldest first, beginning behind the number after.
 func (c *Core) Processes(after uint64, limit int) []Info {
 	var all []Info
-	for _, id := range slices.Sorted(maps.Keys(c.procs)) {
-		if id > after && len(all) < limit {
+	for _, p := range c.procs.all() {
+		if id := p.pid.ID; id > after && len(all) < limit {
 			i, _ := c.Info(id)
 			all = append(all, i)
 		}
@@ -94,20 +95,21 @@ func (c *Core) Processes(after uint64, limit int) []Info {
 }
 
 // Count is how many processes there are.
-func (c *Core) Count() int { return len(c.procs) }
+func (c *Core) Count() int { return c.procs.len() }
 
 // Waiting is how many messages wait in all mailboxes together.
 func (c *Core) Waiting() int {
 	sum := 0
-	for _, p := range c.procs {
-		sum += p.box.len()
+	for _, p := range c.procs.all() {
+		n, _ := p.box.waits()
+		sum += n
 	}
 	return sum
 }
 
 // Trap lets exit signals become messages.
 func (c *Core) Trap(id uint64, on bool) {
-	if p := c.procs[id]; p != nil {
+	if p := c.procs.find(id); p != nil {
 		p.trap = on
 	}
 }

@@ -47,7 +47,9 @@ func (c *Core) MonitorNode(id uint64, node string, on bool) {
 
 // unsubscribe forgets what a process that ended wanted to hear.
 func (c *Core) unsubscribe(id uint64) {
-	c.subs = slices.DeleteFunc(c.subs, func(s subscription) bool { return s.id == id })
+	if len(c.subs) > 0 {
+		c.subs = slices.DeleteFunc(c.subs, func(s subscription) bool { return s.id == id })
+	}
 	for node, list := range c.nodes {
 		if slices.Contains(list, id) {
 			c.nodes[node] = slices.DeleteFunc(list, func(i uint64) bool { return i == id })
@@ -119,8 +121,8 @@ func (c *Core) PeerDown(node string, reason term.Term) {
 	delete(c.up, node)
 	hidden := c.hidden[node]
 	delete(c.hidden, node)
-	for _, id := range slices.Sorted(maps.Keys(c.procs)) {
-		if p := c.procs[id]; p != nil {
+	for _, p := range c.procs.all() {
+		if !p.ended { // by a link to one before it
 			c.cutOff(p, node)
 		}
 	}
@@ -183,7 +185,7 @@ func (c *Core) tell(what, node string, reason term.Term) {
 		info = term.L(term.T(term.Atom("nodedown_reason"), reason))
 	}
 	for _, s := range slices.Clone(c.subs) {
-		p := c.procs[s.id]
+		p := c.procs.find(s.id)
 		switch {
 		case p == nil:
 		case s.reason:
@@ -199,7 +201,7 @@ func (c *Core) tellOnce(node string) {
 	list := c.nodes[node]
 	delete(c.nodes, node)
 	for _, id := range list {
-		if p := c.procs[id]; p != nil {
+		if p := c.procs.find(id); p != nil {
 			c.deliver(p, term.T(term.Atom("nodedown"), term.Atom(node)))
 		}
 	}

@@ -18,14 +18,16 @@ import (
 // killed process does not come back from them.
 type Process struct {
 	rt      *Runtime
+	me      *process // of the core
 	pid     term.Pid
 	fn      string
-	ctx     context.Context
+	ctx     context.Context // nil until somebody asks for it; under the runtime's lock
 	cancel  context.CancelFunc
-	wake    chan struct{} // one token: something came
-	reason  term.Term     // why it ended; under the runtime's lock
-	acting  sync.Mutex    // of an attended process: one at a time
-	running bool          // its function has not returned; under the runtime's lock
+	last    *process    // where it sent to last
+	alarm   *time.Timer // of Receive; nil before the first one with a time
+	reason  term.Term   // why it ended; under the runtime's lock
+	acting  sync.Mutex  // of an attended process: one at a time
+	running bool        // its function has not returned; under the runtime's lock
 }
 
 // gone is what a method of a process that has ended panics with; run catches it.
@@ -34,32 +36,26 @@ type gone struct{ reason term.Term }
 // Gone reports whether a recovered panic means that the process had ended.
 func Gone(p any) bool { _, is := p.(gone); return is }
 
-func (p *Process) wakeUp() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
 // run is the life of a process's goroutine.
 func (p *Process) run(f Func, args []term.Term) {
+	r := p.rt
+	defer r.tasks.Done()
 	value, e := p.apply(f, args)
-	p.rt.step(func(c *Core) {
-		p.running = false
-		delete(p.rt.busy, p.pid.ID)
-		if e == nil {
-			c.Return(p.pid.ID, "return", value)
-			c.Exit(p.pid.ID, Normal)
-			return
-		}
-		answer := e.Reason
+	kind, reason := "return", term.Term(Normal)
+	if e != nil {
+		kind, value, reason = e.Class, e.Reason, e.exitReason()
 		if e.Class == "error" {
-			answer = term.T(e.Reason, e.Stack)
+			value = term.T(e.Reason, e.Stack)
 		}
-		c.Return(p.pid.ID, e.Class, answer)
-		c.Exit(p.pid.ID, e.exitReason())
-	})
-	p.cancel()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.running = false
+	if p.me.ended { // killed, or closed
+		delete(r.busy, p.pid.ID)
+	}
+	r.core.finish(p.me, kind, value, reason)
+	r.performAll()
 }
 
 // apply calls the function and gives what it raised.
@@ -101,14 +97,19 @@ func panicFrame(fn string, arity int) term.Tuple {
 	}
 }
 
-// do makes a step in the name of the process; it does not return when that has ended.
-func (p *Process) do(f func(c *Core)) {
+// lock takes the runtime's lock; it does not return when the process has ended.
+func (p *Process) lock() {
 	p.rt.mu.Lock()
-	if p.rt.live[p.pid.ID] != p || p.rt.closed {
+	if p.me.ended {
 		reason := p.reason
 		p.rt.mu.Unlock()
 		panic(gone{reason})
 	}
+}
+
+// do makes a step in the name of the process; it does not return when that has ended.
+func (p *Process) do(f func(c *Core)) {
+	p.lock()
 	defer p.rt.mu.Unlock()
 	p.rt.stepLocked(f)
 }
@@ -123,7 +124,17 @@ func (p *Process) Self() term.Pid { return p.pid }
 func (p *Process) Node() kit.NodeName { return p.rt.cfg.Self }
 
 // Context ends with the process.
-func (p *Process) Context() context.Context { return p.ctx }
+func (p *Process) Context() context.Context {
+	p.rt.mu.Lock()
+	defer p.rt.mu.Unlock()
+	if p.ctx == nil {
+		p.ctx, p.cancel = context.WithCancel(p.rt.ctx)
+		if p.me.ended {
+			p.cancel()
+		}
+	}
+	return p.ctx
+}
 
 // Send sends a message to a pid, to a local name (an atom) or to {name, node}. A receiver that is not there gets
 // nothing, and nobody is told; but a local name that nobody has is badarg, as in Erlang. A message to another node that is longer
@@ -131,6 +142,10 @@ func (p *Process) Context() context.Context { return p.ctx }
 func (p *Process) Send(to term.Term, msg term.Term) error {
 	switch to := to.(type) {
 	case term.Pid:
+		if to.Node == p.pid.Node {
+			p.sendHere(to, msg)
+			return nil
+		}
 		if err := p.room(to.Node, msg); err != nil {
 			return err
 		}
@@ -158,6 +173,24 @@ func (p *Process) Send(to term.Term, msg term.Term) error {
 	return badarg()
 }
 
+// sendHere sends to a process of this node without the core, which has nothing to decide. The core takes out when it ends the
+// sender, so that nothing of it comes behind the news of that.
+func (p *Process) sendHere(to term.Pid, msg term.Term) {
+	q := p.last
+	if q == nil || q.pid.ID != to.ID {
+		q = p.rt.core.procs.get(to.ID)
+	}
+	p.me.out.Lock()
+	ended, full := p.me.ended, false
+	if !ended && q != nil {
+		p.last, full = q, !q.box.add(msg, p.rt.core.maxMailbox)
+	}
+	p.me.out.Unlock()
+	if ended || full {
+		p.do(func(c *Core) { c.Send(p.pid, to, msg) })
+	}
+}
+
 // nameAt reads {name, node}.
 func nameAt(t term.Tuple) (name, node string, ok bool) {
 	if len(t) != 2 {
@@ -180,11 +213,8 @@ func (p *Process) room(node string, msg term.Term) error {
 		return &kit.Error{Op: "send", Kind: kit.Invalid, Err: fmt.Errorf("the message has %d bytes; the limit between nodes is %d", size, MaxMessage)}
 	}
 	for p.rt.cfg.Peers.Queued(kit.NodeName(node)) > busyQueue {
-		select {
-		case <-time.After(time.Millisecond):
-		case <-p.ctx.Done():
-			p.alive()
-		}
+		time.Sleep(time.Millisecond)
+		p.alive()
 	}
 	return nil
 }
@@ -195,53 +225,58 @@ const Forever time.Duration = -1
 // Receive takes the first message out of the mailbox that match is true for, whatever came before it; a nil match takes
 // any. It waits for one until timeout is over, and gives false then; with 0 it only looks.
 func (p *Process) Receive(timeout time.Duration, match func(term.Term) bool) (term.Term, bool) {
-	var expired <-chan time.Time
 	if timeout > 0 {
-		t := time.NewTimer(timeout)
-		defer t.Stop()
-		expired = t.C
+		return p.receiveWithin(timeout, match)
 	}
 	for seen := 0; ; {
-		msg, ok := p.next(&seen, match)
-		if ok {
-			return msg, true
+		msg := p.next(&seen, match, timeout != 0)
+		if msg != nil || timeout == 0 {
+			return msg, msg != nil
 		}
-		if timeout == 0 {
-			return nil, false
-		}
-		select {
-		case <-p.wake:
-		case <-expired:
-			timeout = 0 // one more look: it may have come at the last moment
-		case <-p.ctx.Done():
-			p.alive()
+		<-p.me.box.wake
+	}
+}
+
+// receiveWithin is apart so that a process that waits for ever has a small stack.
+func (p *Process) receiveWithin(timeout time.Duration, match func(term.Term) bool) (term.Term, bool) {
+	seen := 0
+	msg := p.next(&seen, match, true)
+	if msg != nil {
+		return msg, true
+	}
+	box := &p.me.box
+	end := time.Now().Add(timeout)
+	if p.alarm == nil {
+		p.alarm = time.AfterFunc(timeout, box.token)
+	} else {
+		p.alarm.Reset(timeout)
+	}
+	defer p.alarm.Stop()
+	for {
+		<-box.wake
+		if msg = p.next(&seen, match, true); msg != nil || !time.Now().Before(end) {
+			return msg, msg != nil
 		}
 	}
 }
 
-// next takes a message that matches, from the one numbered seen on. match runs without the lock: only this process
-// takes messages away, so that the numbers stay.
-func (p *Process) next(seen *int, match func(term.Term) bool) (msg term.Term, ok bool) {
+// next takes a message that matches, from the one numbered seen on; nil when there is none, and then, with wait, the mailbox
+// wakes the process. match runs without a lock: only this process takes messages away, so that the numbers stay.
+func (p *Process) next(seen *int, match func(term.Term) bool, wait bool) term.Term {
+	box := &p.me.box
 	for {
-		p.do(func(c *Core) {
-			box := &c.procs[p.pid.ID].box
-			switch {
-			case *seen >= box.len():
-			case match == nil:
-				msg, ok = box.take(*seen), true
-			default:
-				msg = box.at(*seen)
-			}
-		})
-		if ok || msg == nil {
-			return msg, ok
-		}
-		if match(msg) {
-			p.do(func(c *Core) { msg, ok = c.procs[p.pid.ID].box.take(*seen), true })
-			return msg, ok
+		msg, ok := box.look(*seen, match == nil, wait)
+		switch {
+		case !ok:
+			p.alive() // which it is not
+			return nil
+		case msg == nil || match == nil:
+			return msg
+		case match(msg):
+			msg, _ = box.look(*seen, true, false)
+			return msg
 		}
 		*seen++
-		msg = nil
 	}
 }
 
@@ -319,7 +354,7 @@ func (p *Process) MonitorNode(node kit.NodeName, on bool) {
 
 // Leader is the process, or the node (ID 0), that the output of this one goes to.
 func (p *Process) Leader() (leader term.Pid) {
-	p.do(func(c *Core) { leader = c.procs[p.pid.ID].leader })
+	p.do(func(c *Core) { leader = c.procs.find(p.pid.ID).leader })
 	return leader
 }
 
@@ -370,5 +405,5 @@ func (p *Process) End(reason term.Term) {
 func (p *Process) Ended() (term.Term, bool) {
 	p.rt.mu.Lock()
 	defer p.rt.mu.Unlock()
-	return p.reason, p.rt.live[p.pid.ID] != p
+	return p.reason, p.me.ended && p.rt.core.procs.find(p.pid.ID) == nil
 }

@@ -11,13 +11,16 @@ import (
 
 // spawn asks a node for a process and waits for its pid.
 func (p *Process) spawn(node kit.NodeName, fn string, req request) (term.Pid, error) {
+	if node == p.rt.cfg.Self {
+		return p.spawnHere(fn, req)
+	}
 	req.leader = p.Leader()
 	for _, a := range req.args {
 		if err := p.room(string(node), a); err != nil {
 			return term.Pid{}, err
 		}
 	}
-	answer, err := p.rt.ask(p.ctx, string(node), Signal{Op: OpSpawn, From: p.pid, Name: fn, Term: req.term()})
+	answer, err := p.rt.ask(p.Context(), string(node), Signal{Op: OpSpawn, From: p.pid, Name: fn, Term: req.term()})
 	if err != nil {
 		p.alive()
 		return term.Pid{}, err
@@ -32,7 +35,31 @@ func (p *Process) spawn(node kit.NodeName, fn string, req request) (term.Pid, er
 			return term.Pid{}, overloaded("spawn", "processes of "+string(node), MaxProcesses)
 		}
 	}
-	return term.Pid{}, &kit.Error{Op: "spawn", What: fn + " on " + string(node), Kind: kit.NotFound, Err: errNoFunc, Hint: `"functions" lists those of a node`}
+	return term.Pid{}, unknown(fn, node)
+}
+
+func unknown(fn string, node kit.NodeName) error {
+	return &kit.Error{Op: "spawn", What: fn + " on " + string(node), Kind: kit.NotFound, Err: errNoFunc, Hint: `"functions" lists those of a node`}
+}
+
+// spawnHere begins a process on this node.
+func (p *Process) spawnHere(fn string, req request) (term.Pid, error) {
+	p.lock()
+	q, err := p.rt.core.spawnHere(p.me, fn, req)
+	var f Func
+	if err == nil {
+		f = p.rt.prepare(q)
+	}
+	p.rt.mu.Unlock()
+	switch {
+	case f != nil:
+		go q.handle.run(f, req.args) // joined by Close
+	case kit.KindOf(err) == kit.NotFound:
+		return term.Pid{}, unknown(fn, p.rt.cfg.Self)
+	case err != nil:
+		return term.Pid{}, err
+	}
+	return q.pid, nil
 }
 
 // crasher makes what Erlang gives for a process on a node that cannot be reached: one of this node that ends at once.
@@ -43,7 +70,7 @@ func (p *Process) crasher(req request) (pid term.Pid) {
 			return // no pid at all then
 		}
 		pid = q.pid
-		if me := c.procs[p.pid.ID]; me != nil {
+		if me := c.procs.find(p.pid.ID); me != nil {
 			if req.link {
 				me.link(pid)
 			}

@@ -53,7 +53,6 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	core    *Core
-	live    map[uint64]*Process
 	answers map[uint64]chan term.Term
 	output  outputLog
 	rng     *rand.Rand
@@ -63,7 +62,7 @@ type Runtime struct {
 
 // New makes the runtime of a node.
 func New(cfg Config) (*Runtime, error) {
-	r := &Runtime{cfg: cfg, funcs: maps.Clone(builtins), resolvers: maps.Clone(resolvers), live: map[uint64]*Process{},
+	r := &Runtime{cfg: cfg, funcs: maps.Clone(builtins), resolvers: maps.Clone(resolvers),
 		answers: map[uint64]chan term.Term{}, rng: rand.New(rand.NewPCG(cfg.Seed, nameSeed(cfg.Self))), busy: map[uint64]string{}}
 	r.output.fresh = make(chan struct{})
 	for name, f := range cfg.Funcs {
@@ -112,33 +111,32 @@ func (r *Runtime) step(f func(c *Core)) {
 
 func (r *Runtime) stepLocked(f func(c *Core)) {
 	f(r.core)
-	for done := false; !done; {
-		effects := r.core.Effects()
-		done = true
-		for i := range effects {
-			e := effects[i] // what is done below may make further steps later, never at once
-			r.perform(&e)
-		}
+	r.performAll()
+}
+
+// performAll does what the core asks for. That may lead to further steps later, never at once.
+func (r *Runtime) performAll() {
+	effects := r.core.Effects()
+	for i := range effects {
+		r.perform(&effects[i])
+		effects[i] = Effect{}
 	}
 }
 
 // perform does one effect, under the lock. Nothing here waits.
 func (r *Runtime) perform(e *Effect) {
 	switch e.Kind {
-	case Wake:
-		if p := r.live[e.ID]; p != nil {
-			p.wakeUp()
-		}
 	case Run:
-		r.begin(e.ID, e.Name, e.Args)
+		r.begin(e.proc, e.Args)
 	case Ended:
-		if p := r.live[e.ID]; p != nil {
-			delete(r.live, e.ID)
+		if p := &e.proc.handle; p.rt != nil {
 			p.reason = e.Reason
 			if p.running {
 				r.busy[e.ID] = p.fn
 			}
-			p.cancel()
+			if p.cancel != nil {
+				p.cancel()
+			}
 		}
 	case Transmit:
 		r.cfg.Peers.Send(kit.NodeName(e.Node), e.Signal.Encode())
@@ -150,11 +148,11 @@ func (r *Runtime) perform(e *Effect) {
 			ch <- e.Reason // it has room for the one answer
 		}
 	case Print:
-		r.output.add(e.Line)
+		r.output.add(*e.Line)
 	case Resolve:
-		r.resolve(e.Clash, 0)
+		r.resolve(*e.Clash, 0)
 	case Conflict:
-		r.resolve(e.Clash, lastingClash)
+		r.resolve(*e.Clash, lastingClash)
 	case Suspect:
 		peer, node := e.Node, e.Name
 		r.later(overlapPatience, func() { r.step(func(c *Core) { c.Overlaps(peer, node) }) })
@@ -189,22 +187,28 @@ func (r *Runtime) connect(node string) {
 }
 
 // begin runs a process's function in a goroutine of its own.
-func (r *Runtime) begin(id uint64, fn string, args []term.Term) {
-	p := r.adopt(term.Pid{Node: string(r.cfg.Self), ID: id}, fn)
-	p.running = true
-	if attended[fn] {
-		p.running = false
-		return
+func (r *Runtime) begin(q *process, args []term.Term) {
+	if f := r.prepare(q); f != nil {
+		go q.handle.run(f, args) // joined by Close
 	}
-	f := r.funcs[fn]
-	r.tasks.Go(func() { p.run(f, args) })
+}
+
+// prepare makes the handle of a process that is to run its function, which it gives; nil when nobody runs it. The function must
+// be run then: Close waits for it.
+func (r *Runtime) prepare(q *process) Func {
+	p := r.adopt(q)
+	if attended[q.fn] {
+		return nil
+	}
+	p.running = true
+	r.tasks.Add(1)
+	return r.funcs[q.fn]
 }
 
 // adopt makes the handle of a process that the core has begun.
-func (r *Runtime) adopt(pid term.Pid, fn string) *Process {
-	p := &Process{rt: r, pid: pid, fn: fn, wake: make(chan struct{}, 1)}
-	p.ctx, p.cancel = context.WithCancel(r.ctx)
-	r.live[pid.ID] = p
+func (r *Runtime) adopt(q *process) *Process {
+	p := &q.handle
+	p.rt, p.me, p.pid, p.fn = r, q, q.pid, q.fn
 	return p
 }
 
@@ -251,7 +255,7 @@ func (r *Runtime) Attend() (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.adopt(pid, attendedName), nil
+	return r.adopt(r.core.procs.find(pid.ID)), nil
 }
 
 // Spawn begins a process of a named function here, for the node's own program: nobody is its parent. An unknown function is
@@ -270,8 +274,8 @@ func (r *Runtime) Spawn(fn string, args ...term.Term) (pid term.Pid, err error) 
 func (r *Runtime) Process(id uint64) *Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.live[id]; p != nil && attended[p.fn] {
-		return p
+	if q := r.core.procs.find(id); q != nil && attended[q.fn] {
+		return &q.handle
 	}
 	return nil
 }
@@ -295,11 +299,7 @@ func (r *Runtime) Info(id uint64) (Info, bool) {
 }
 
 // Count is how many processes there are.
-func (r *Runtime) Count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.core.Count()
-}
+func (r *Runtime) Count() int { return r.core.Count() }
 
 // Waiting is how many messages wait in all mailboxes together.
 func (r *Runtime) Waiting() int {
@@ -350,6 +350,9 @@ const stopPatience = 5 * time.Second
 func (r *Runtime) Close() error {
 	r.mu.Lock()
 	r.closed = true
+	for _, q := range r.core.procs.all() {
+		q.end()
+	}
 	r.mu.Unlock()
 	r.cancel()
 	done := make(chan struct{})
@@ -367,8 +370,8 @@ func (r *Runtime) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	names := slices.Sorted(maps.Values(r.busy))
-	for _, p := range r.live {
-		if p.running {
+	for _, q := range r.core.procs.all() {
+		if p := &q.handle; p.running {
 			names = append(names, p.fn)
 		}
 	}

@@ -268,14 +268,14 @@ func (n *net) act(c *Core, pid term.Pid, w []string, arg func(int) string) {
 	case "unlock":
 		c.Ask(arg(3), Signal{Op: OpUnlock, From: pid, Ref: c.Ref(), Term: term.T(n.term(arg(2)), pid, term.Undefined)})
 	case "spawnat": // spawnat P NEW NODE [link] [monitor]
-		req := request{leader: c.procs[pid.ID].leader, link: slices.Contains(w, "link")}
+		req := request{leader: c.procs.find(pid.ID).leader, link: slices.Contains(w, "link")}
 		if slices.Contains(w, "monitor") {
 			req.monitor = c.Ref()
 		}
 		n.names[arg(2)] = term.Pid{Node: arg(3), ID: n.core(arg(3)).last + 1}
 		c.Ask(arg(3), Signal{Op: OpSpawn, From: pid, Ref: c.Ref(), Name: "worker", Term: req.term()})
 	case "print":
-		c.route(c.procs[pid.ID].leader.Node, Signal{Op: OpOutput, From: pid, To: c.procs[pid.ID].leader, Term: term.Bin(arg(2))})
+		c.route(c.procs.find(pid.ID).leader.Node, Signal{Op: OpOutput, From: pid, To: c.procs.find(pid.ID).leader, Term: term.Bin(arg(2))})
 	default:
 		n.t.Fatalf("no command %q", w[0])
 	}

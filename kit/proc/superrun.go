@@ -97,7 +97,7 @@ func (p *Process) answer(to term.Pid, ref, v term.Term) {
 
 // parent is who spawned the process.
 func (p *Process) parent() (pid term.Pid) {
-	p.do(func(c *Core) { pid = c.procs[p.pid.ID].parent })
+	p.do(func(c *Core) { pid = c.procs.find(p.pid.ID).parent })
 	return pid
 }
 
@@ -129,7 +129,7 @@ func (a superProcess) say(text string) { a.p.say("supervisor: " + text) }
 // say writes a line of output without waiting for room on its way.
 func (p *Process) say(text string) {
 	p.do(func(c *Core) {
-		leader := c.procs[p.pid.ID].leader
+		leader := c.procs.find(p.pid.ID).leader
 		c.route(leader.Node, Signal{Op: OpOutput, From: p.pid, To: leader, Term: term.Bin(text)})
 	})
 }
