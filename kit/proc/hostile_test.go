@@ -80,18 +80,53 @@ func (b *besieged) intact(replaced bool) error {
 	return nil
 }
 
+// framed joins frames, each behind its length.
+func framed(list ...Signal) []byte {
+	var all []byte
+	for _, s := range list {
+		frame := s.Encode()
+		all = append(binary.BigEndian.AppendUint16(all, uint16(len(frame))), frame...)
+	}
+	return all
+}
+
+// takes feeds a core with the frames of a, and reports whether one of them took a name from whoever had it, as registering
+// again does.
+func (s *besieged) takes(t *testing.T, data []byte) (replaced bool) {
+	for range 64 {
+		if len(data) < 2 {
+			break
+		}
+		n := min(int(binary.BigEndian.Uint16(data)), len(data)-2)
+		frame := data[2 : 2+n]
+		data = data[2+n:]
+		sig, err := Decode("a", frame)
+		if err != nil {
+			if kit.KindOf(err) != kit.Corrupt {
+				t.Errorf("kind %v", kit.KindOf(err))
+			}
+			continue
+		}
+		if again := sig.Encode(); !bytes.Equal(again, frame) {
+			t.Errorf("%x is written as %x", frame, again)
+		}
+		tuple, _ := sig.Term.(term.Tuple)
+		replaced = replaced || sig.Op == OpClaim && len(tuple) == 4 && tuple[3] == term.True
+		s.c.Signal(sig)
+		for _, e := range s.c.Effects() {
+			if e.Kind == Transmit && e.Signal.From.Node != "b" {
+				t.Errorf("sends in the name of %s", e.Signal.From.Node)
+			}
+		}
+	}
+	return replaced
+}
+
 // FuzzSignals lets one peer send any frames. None makes the core panic, grow without bound or do something in another node's
 // name, and when the peer is lost nothing of it is left.
 func FuzzSignals(f *testing.F) {
 	a, b, c := term.Pid{Node: "a", ID: 1}, term.Pid{Node: "b", ID: 1}, term.Pid{Node: "c", ID: 5}
-	frames := func(list ...Signal) []byte {
-		var all []byte
-		for _, s := range list {
-			frame := s.Encode()
-			all = append(binary.BigEndian.AppendUint16(all, uint16(len(frame))), frame...)
-		}
-		return all
-	}
+	f.Add(framed(Signal{Op: OpLink, From: a, To: c}))
 	for op := Op(1); op < lastOp; op++ {
 		for _, t := range []term.Term{term.T(term.Atom("name"), c, term.Bin("random_exit"), term.False), term.T(term.Atom("lock"), c, term.Undefined),
 			term.T(a, term.L(), term.True, term.Int(3)), c, term.L(term.Atom("d"), term.Atom("e")), Kill, term.T(term.Atom("name"), a)} {
@@ -101,39 +136,12 @@ func FuzzSignals(f *testing.F) {
 			}
 			again := s
 			again.Ref = 1
-			f.Add(frames(s, again))
+			f.Add(framed(s, again))
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := besiege(t)
-		replaced := false
-		for range 64 {
-			if len(data) < 2 {
-				break
-			}
-			n := min(int(binary.BigEndian.Uint16(data)), len(data)-2)
-			frame := data[2 : 2+n]
-			data = data[2+n:]
-			sig, err := Decode("a", frame)
-			if err != nil {
-				if kit.KindOf(err) != kit.Corrupt {
-					t.Errorf("kind %v", kit.KindOf(err))
-				}
-				continue
-			}
-			if again := sig.Encode(); !bytes.Equal(again, frame) {
-				t.Errorf("%x is written as %x", frame, again)
-			}
-			if tuple, ok := sig.Term.(term.Tuple); ok && (sig.Op == OpClaim && len(tuple) == 4 && tuple[3] == term.True) {
-				replaced = true // that is what registering again does
-			}
-			s.c.Signal(sig)
-			for _, e := range s.c.Effects() {
-				if e.Kind == Transmit && e.Signal != nil && e.Signal.From.Node != "b" {
-					t.Errorf("sends in the name of %s", e.Signal.From.Node)
-				}
-			}
-		}
+		replaced := s.takes(t, data)
 		if err := s.intact(replaced); err != nil {
 			t.Error(err)
 		}

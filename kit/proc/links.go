@@ -52,7 +52,7 @@ func (c *Core) linked(s Signal) {
 	switch {
 	case s.Op == OpUnlink && p != nil:
 		delete(p.links, s.From)
-	case s.Op == OpUnlink:
+	case s.Op == OpUnlink, s.To.Node != c.self: // nobody here can answer for another node
 	case p == nil:
 		c.route(s.From.Node, Signal{Op: OpExitLink, From: s.To, To: s.From, Term: NoProc})
 	default:
