@@ -186,7 +186,7 @@ func (p *Process) sendHere(to term.Pid, msg term.Term) {
 		p.last, full = q, !q.box.add(msg, p.rt.core.maxMailbox)
 	}
 	p.me.out.Unlock()
-	if ended || full {
+	if ended || full || q == nil {
 		p.do(func(c *Core) { c.Send(p.pid, to, msg) })
 	}
 }
