@@ -13,6 +13,8 @@ import (
 	masterrecovery "netsplit/labs/master-recovery"
 	messagepartition "netsplit/labs/message-partition"
 	nodedisconnection "netsplit/labs/node-disconnection"
+	observesystem "netsplit/labs/observe-system"
+	remoteprocesses "netsplit/labs/remote-processes"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -27,7 +29,9 @@ func All() []lab.Definition {
 		hellocluster.Lab,
 		nodedisconnection.Lab,
 		messagepartition.Lab,
+		observesystem.Lab,
 		globalregistry.Lab,
+		remoteprocesses.Lab,
 		distributedcounter.Lab,
 		failover.Lab,
 		dirtyreads.Lab,

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"netsplit/kit/history"
@@ -177,73 +178,102 @@ func lost(a, b point) Finding {
 // extra explains a step of the counter that no answer accounts for: requests without an answer may have made it.
 func extra(incs []increment, from int64, next point) Finding {
 	gap := next.before - from
-	var open []int64
-	for _, in := range incs {
-		if len(in.answers) == 0 && !in.refused {
-			open = append(open, in.by)
-		}
-	}
-	if sums(open, gap) {
+	if _, ok := subset(open(incs), gap); ok {
 		return Passed()
 	}
 	expected := fmt.Sprintf("%d, the last number, and %d more: %d", from, next.after-next.before, from+next.after-next.before)
-	actual := strconv.FormatInt(next.after, 10)
-	for _, in := range incs {
-		if in.by != gap || in.name == next.name {
-			continue
-		}
-		if in.refused {
-			return Failed(fmt.Sprintf("the request %s was refused and counted all the same: the counter went from %d to %d without any other request for it", in.name, from, next.before),
-				"an error that says for sure that nothing was counted only when that is sure", fmt.Sprintf("%s, and %d more on the counter", answer(in.tries[0]), gap), in.tries[0].ID, next.op.ID)
-		}
-		if len(in.answers) > 0 {
-			ids := append(opIDs(in.tries), next.op.ID)
-			return Failed(fmt.Sprintf("the request %s was counted twice: the counter went from %d to %d without any other request for it", in.name, from, next.before),
-				expected, actual, ids...)
-		}
+	step := fmt.Sprintf("the counter went from %d to %d without any other request for it", from, next.before)
+	if f, found := blame(incs, gap, func(in increment) bool { return in.refused }); found {
+		return Failed(fmt.Sprintf("%s refused and counted all the same: %s", named(f), step),
+			"an error that says for sure that nothing was counted only when that is sure", fmt.Sprintf("%s, and %d more on the counter", answer(f[0].tries[0]), gap),
+			append(opIDs(f), next.op.ID)...)
 	}
-	return Failed(fmt.Sprintf("the counter went from %d to %d and no request accounts for it", from, next.before), expected, actual, next.op.ID)
+	if f, found := blame(incs, gap, func(in increment) bool { return len(in.answers) > 0 && in.name != next.name }); found {
+		return Failed(fmt.Sprintf("%s counted twice: %s", named(f), step), expected, strconv.FormatInt(next.after, 10), append(opIDs(f), next.op.ID)...)
+	}
+	return Failed(fmt.Sprintf("the counter went from %d to %d and no request accounts for it", from, next.before), expected, strconv.FormatInt(next.after, 10), next.op.ID)
 }
 
-func opIDs(ops []history.Op) []int {
+// blame finds the requests that explain a step: one of just that amount, or several that were tried more than once or
+// failed together.
+func blame(incs []increment, gap int64, may func(increment) bool) ([]increment, bool) {
+	var some []increment
+	for _, in := range incs {
+		if !may(in) {
+			continue
+		}
+		if in.by == gap {
+			return []increment{in}, true
+		}
+		if in.refused || len(in.tries) > 1 {
+			some = append(some, in)
+		}
+	}
+	set, found := subset(some, gap)
+	return set, found && len(some) <= maxOpen
+}
+
+// named begins a sentence about some requests.
+func named(list []increment) string {
+	if len(list) == 1 {
+		return fmt.Sprintf("the request %s was", list[0].name)
+	}
+	var all []string
+	for _, in := range list {
+		all = append(all, in.name)
+	}
+	return fmt.Sprintf("the requests %s were", strings.Join(all, ", "))
+}
+
+// opIDs are the tries of some requests, a few of each.
+func opIDs(list []increment) []int {
 	var ids []int
-	for _, o := range ops[:min(len(ops), 4)] {
-		ids = append(ids, o.ID)
+	for _, in := range list {
+		for _, o := range in.tries[:min(len(in.tries), 4)] {
+			ids = append(ids, o.ID)
+		}
 	}
 	return ids
 }
 
-// maxOpen bounds the requests without an answer of which every sum is tried; with more of them any step is believed.
+// maxOpen bounds the requests of which every sum is tried.
 const maxOpen = 16
 
-// sums reports whether some of the amounts add up to want.
-func sums(amounts []int64, want int64) bool {
-	if len(amounts) > maxOpen {
-		return true
+// subset finds requests whose amounts add up to want. With more than maxOpen of them any sum is believed.
+func subset(list []increment, want int64) (found []increment, ok bool) {
+	if len(list) > maxOpen {
+		return nil, true
 	}
-	for set := range 1 << len(amounts) {
+	for set := range 1 << len(list) {
+		found = found[:0]
 		sum := int64(0)
-		for i, n := range amounts {
+		for i, in := range list {
 			if set&(1<<i) != 0 {
-				sum += n
+				found, sum = append(found, in), sum+in.by
 			}
 		}
 		if sum == want {
-			return true
+			return found, true
 		}
 	}
-	return false
+	return nil, false
+}
+
+// open gives the requests that nobody knows the end of.
+func open(incs []increment) []increment {
+	var list []increment
+	for _, in := range incs {
+		if len(in.answers) == 0 && !in.refused {
+			list = append(list, in)
+		}
+	}
+	return list
 }
 
 // seen wants every read to answer a number at which the counter stood.
 func (c Counter) seen(incs []increment, counted, reads []point) Finding {
 	last := counted[len(counted)-1]
-	var open []int64
-	for _, in := range incs {
-		if len(in.answers) == 0 && !in.refused {
-			open = append(open, in.by)
-		}
-	}
+	unsure := open(incs)
 	for _, r := range reads {
 		i, exact := slices.BinarySearchFunc(counted, r.after, func(p point, n int64) int { return compare(p.after, n) })
 		below, above := c.Start, int64(math.MaxInt64) // between two numbers that are known
@@ -253,7 +283,10 @@ func (c Counter) seen(incs []increment, counted, reads []point) Finding {
 		if i < len(counted) {
 			above = counted[i].before
 		}
-		if exact || r.after == c.Start || r.after >= below && r.after <= above && sums(open, r.after-below) {
+		if exact || r.after == c.Start {
+			continue
+		}
+		if _, ok := subset(unsure, r.after-below); ok && r.after >= below && r.after <= above {
 			continue
 		}
 		if r.after > last.after {

@@ -335,6 +335,28 @@ func TestKilledAndClosed(t *testing.T) {
 	})
 }
 
+// The node's own program starts processes, too; they have no parent, and what they write is shown here.
+func TestSpawnByProgram(t *testing.T) {
+	cluster(t, 1, Config{Funcs: ours, MaxProcesses: 1}, func(t *testing.T, _ *mesh, nodes []*Runtime) {
+		r := nodes[0]
+		if _, err := r.Spawn("nosuch"); kit.KindOf(err) != kit.NotFound {
+			t.Error(err)
+		}
+		if pid, err := r.Spawn("waits"); err != nil || !r.Alive(pid) {
+			t.Error(pid, err)
+		}
+		if _, err := r.Spawn("waits"); kit.KindOf(err) != kit.Overloaded {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.Spawn("waits"); kit.KindOf(err) != kit.Unavailable {
+			t.Error(err)
+		}
+	})
+}
+
 // What cannot be sent is said at once.
 func TestBadInput(t *testing.T) {
 	cluster(t, 2, Config{}, func(t *testing.T, _ *mesh, nodes []*Runtime) {

@@ -20,7 +20,7 @@ const (
 	requestsEach   = 9
 	impatient      = 3
 	namesEach      = 7
-	againNote      = "impatient clients come"
+	againNote      = "impatient-clients-come"
 )
 
 func newTogether(seed uint64) lab.Plan {
