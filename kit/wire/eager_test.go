@@ -12,25 +12,28 @@ import (
 	"time"
 )
 
-// TestEager reads with a reader that looks for answers: it gets what comes, sooner or later, learns from looks in vain, takes turns
-// with the network's other readers, and ends as a socket does.
-func TestEager(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// sockets gives the two ends of a connection.
+func sockets(t *testing.T) (near, far *net.TCPConn) {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	far, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
+	if far, err = net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr)); err != nil {
 		t.Fatal(err)
 	}
-	defer far.Close()
-	near, err := l.Accept()
-	if err != nil {
+	if near, err = l.AcceptTCP(); err != nil {
 		t.Fatal(err)
 	}
-	defer near.Close()
-	sock := near.(*net.TCPConn)
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near, far
+}
+
+// TestEager reads with a reader that looks for answers: it gets what comes, sooner or later, learns from looks in vain, takes turns
+// with the network's other readers, and ends as a socket does.
+func TestEager(t *testing.T) {
+	sock, far := sockets(t)
 	raw, err := sock.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
