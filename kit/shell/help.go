@@ -104,6 +104,8 @@ Step by step, to see two of them meet:
   a.monitor(p)                    # DOWN with the reason comes when p ends
   a.exit(p, "kill")
   a.await_message("DOWN", p)      # waits for that of p
+  a.monitor_nodes(True)           # nodeup and nodedown come from now on
+  await_event(a, "nodedown")      # waits for one
   a.rpc("b", "add", 1, 2)         # a function's answer, or badrpc
 
 a.functions() lists what can be run; a program of yours adds its own
@@ -230,7 +232,7 @@ func functionNames(list []function) []string {
 func (s *Session) helpOn(name string) string {
 	for _, t := range topics {
 		if t.name == name {
-			return t.text
+			return strings.TrimRight(t.text+"\n"+strings.Join(s.pagesOn(name), "\n"), "\n")
 		}
 	}
 	switch name {
@@ -241,17 +243,7 @@ func (s *Session) helpOn(name string) string {
 	case "node":
 		return s.listing("What a node has, as a.NAME(...)", (&Node{}).AttrNames())
 	}
-	var found []string
-	for _, p := range s.pages() {
-		if p.name == name || strings.HasSuffix(p.name, "."+name) {
-			text := p.signature + "\n" + wrap(p.doc, s.opts.Width, "  ")
-			if p.example != "" {
-				text += "\n  " + p.example
-			}
-			found = append(found, text)
-		}
-	}
-	if len(found) > 0 {
+	if found := s.pagesOn(name); len(found) > 0 {
 		return strings.Join(found, "\n")
 	}
 	if _, isHook := s.opts.Hooks[name]; isHook {
@@ -262,6 +254,21 @@ func (s *Session) helpOn(name string) string {
 		known = append(known, p.name)
 	}
 	return fmt.Sprintf("There is no %s%s.", name, near(name, known))
+}
+
+// pagesOn explains every function of a name.
+func (s *Session) pagesOn(name string) []string {
+	var found []string
+	for _, p := range s.pages() {
+		if p.name == name || strings.HasSuffix(p.name, "."+name) {
+			text := p.signature + "\n" + wrap(p.doc, s.opts.Width, "  ")
+			if p.example != "" {
+				text += "\n  " + p.example
+			}
+			found = append(found, text)
+		}
+	}
+	return found
 }
 
 func dbNames() []string {
