@@ -32,7 +32,7 @@ var transcripts = []struct {
 	{"silence", "message-partition", []string{"silent-cut"}},
 	{"seeing the system", "playground", []string{"at-a-glance", "full-mailbox", "copies-seen", "slow-link", "two-names"}},
 	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
-	{"names", "global-registry", []string{"registered", "two-holders", "conflict-told"}},
+	{"names", "global-registry", []string{"registered", "released", "two-holders", "conflict-told"}},
 	{"remote processes", "remote-processes", []string{"spawned", "reasons", "noconnection"}},
 	{"supervisors", "master-recovery", []string{"supervised"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
