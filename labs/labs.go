@@ -13,6 +13,7 @@ import (
 	masterrecovery "netsplit/labs/master-recovery"
 	messagepartition "netsplit/labs/message-partition"
 	nodedisconnection "netsplit/labs/node-disconnection"
+	observesystem "netsplit/labs/observe-system"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -27,6 +28,7 @@ func All() []lab.Definition {
 		hellocluster.Lab,
 		nodedisconnection.Lab,
 		messagepartition.Lab,
+		observesystem.Lab,
 		globalregistry.Lab,
 		distributedcounter.Lab,
 		failover.Lab,

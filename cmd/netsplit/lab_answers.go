@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +38,12 @@ func exportAnswers(cmd *cobra.Command, l *lab.Lab, dir string, force, toStdout b
 	given, err := givenAnswers(l.Slug)
 	if err != nil {
 		return err
+	}
+	for name := range given {
+		if asked := l.Manifest.Questions(); !slices.Contains(asked, name) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "left out answer(%q, ...): nothing of that name is asked; the names are %s\n", name, strings.Join(asked, ", "))
+			delete(given, name)
+		}
 	}
 	path := filepath.Join(dir, lab.AnswerFile)
 	old, err := readBounded(path)

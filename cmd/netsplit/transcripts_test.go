@@ -30,6 +30,7 @@ var transcripts = []struct {
 	{"messages", "message-partition", []string{"two-is-lost"}},
 	{"monitor", "message-partition", []string{"noconnection"}},
 	{"silence", "message-partition", []string{"silent-cut"}},
+	{"seeing the system", "playground", []string{"at-a-glance", "full-mailbox", "copies-seen", "slow-link", "two-names"}},
 	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
 	{"supervisors", "master-recovery", []string{"supervised"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
@@ -174,7 +175,7 @@ func (p player) run(t *testing.T, in string, words []string) string {
 }
 
 var (
-	someNumber = regexp.MustCompile(`\b\d+ ?(ms|µs|us|s)\b|\b\d{3,}\b`)
+	someNumber = regexp.MustCompile(`\b\d+(\.\d+)? ?(ms|µs|us|s|MB)\b|\b\d{3,}\b`)
 	somePid    = regexp.MustCompile(`<([a-z]+)\.\d+>`)
 	someBlanks = regexp.MustCompile(`[ \t]+`)
 )

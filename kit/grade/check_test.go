@@ -62,6 +62,10 @@ func checkOf(t *testing.T, d *datadriven.TestData) Judge {
 		return Prompt{Verbs: []string{"increment", "read"}, Limit: time.Second}.Answered
 	case "order":
 		return InOrder(steps(d)...)
+	case "lists":
+		return InOrder(Step{Name: "the list seen", Done: Lists(nodes(d, "on")[0], nodes(d, "nodes")...)})
+	case "genuine":
+		return Genuine
 	case "answer":
 		return Answer("ratio", "a number above 1", func(v term.Term) string {
 			if n, ok := term.BigInt(v); !ok || n.Int64() <= 1 {

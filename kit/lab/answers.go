@@ -28,8 +28,8 @@ const (
 
 var questionForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,47}$`)
 
-// questions lists the names that the tasks ask for, in order.
-func (m Manifest) questions() []string {
+// Questions lists what the tasks of an answer lab ask for, in order.
+func (m Manifest) Questions() []string {
 	var names []string
 	for _, t := range m.Tasks {
 		names = append(names, t.Answers...)
@@ -65,7 +65,7 @@ func (l *Lab) parseAnswers(src []byte) (map[string]term.Term, error) {
 	if err != nil {
 		return nil, refuse(AnswerFile, err.Error())
 	}
-	known := l.Manifest.questions()
+	known := l.Manifest.Questions()
 	answers, seen := map[string]term.Term{}, map[string]bool{}
 	for i := 0; top != nil && i+1 < len(top.Content); i += 2 {
 		key, value := top.Content[i], top.Content[i+1]
@@ -161,7 +161,7 @@ func (l *Lab) checkAnswerStarter(src []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, q := range l.Manifest.questions() {
+	for _, q := range l.Manifest.Questions() {
 		if top == nil || !slices.ContainsFunc(top.Content, func(n *yaml.Node) bool { return n.Value == q }) {
 			return fmt.Errorf("its starter's %s does not ask %s", AnswerFile, q)
 		}
@@ -178,17 +178,18 @@ func (l *Lab) FillAnswers(src []byte, answers map[string]term.Term, replace bool
 		return nil, err
 	}
 	lines := strings.Split(string(src), "\n")
-	known := l.Manifest.questions()
+	known := l.Manifest.Questions()
 	for name, v := range answers {
 		if !slices.Contains(known, name) {
 			return nil, unknownQuestion("answer("+name+")", name, known)
 		}
-		if was := old[name]; was != nil && !replace && term.String(was) != term.String(v) {
-			return nil, &kit.Error{Op: "fill in", What: name, Kind: kit.Exists, Err: fmt.Errorf("%s has another answer already: %s", AnswerFile, term.String(was))}
-		}
 		text, err := answerLine(name, v)
 		if err != nil {
 			return nil, err
+		}
+		if was := old[name]; was != nil && !replace && !sameLine(name, was, v) {
+			has, err := answerLine(name, was)
+			return nil, &kit.Error{Op: "fill in", What: AnswerFile, Kind: kit.Exists, Err: errors.Join(err, fmt.Errorf("it says %q already, not %q", has, text))}
 		}
 		i := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+":") })
 		if i < 0 {
@@ -198,8 +199,20 @@ func (l *Lab) FillAnswers(src []byte, answers map[string]term.Term, replace bool
 		lines[i] = text
 	}
 	out := []byte(strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n")
-	_, err = l.parseAnswers(out)
+	back, err := l.parseAnswers(out)
+	for name, v := range answers {
+		if err == nil && (back[name] == nil || !sameLine(name, back[name], v)) {
+			err = refuse(AnswerFile, fmt.Sprintf("%s stands there in a form that cannot be filled in; write it as \"%s: answer\" on one line", name, name))
+		}
+	}
 	return out, err
+}
+
+// sameLine reports whether two answers are written alike.
+func sameLine(name string, a, b term.Term) bool {
+	x, err := answerLine(name, a)
+	y, err2 := answerLine(name, b)
+	return err == nil && err2 == nil && x == y
 }
 
 // answerLine writes one answer as YAML.
@@ -209,7 +222,7 @@ func answerLine(name string, v term.Term) (string, error) {
 	case term.Atom:
 		text = string(v)
 	case term.Bin:
-		text = string(v)
+		text = strings.TrimSpace(string(v))
 	case term.Int:
 		return fmt.Sprintf("%s: %d", name, v), nil
 	default:

@@ -216,3 +216,30 @@ func TestWorkspaceSeed(t *testing.T) {
 		t.Errorf("a negative seed: %v", err)
 	}
 }
+
+// FuzzAnswers wants an answer or an error of kind Invalid for any bytes, and what is filled in to read back.
+func FuzzAnswers(f *testing.F) {
+	for _, s := range []string{"", "owner: ann\nbalance: 507\n", "owner: &a [*a]", "? owner\n: ann", "owner: |\n  two\n  lines\n", "%YAML 1.2\n---\nowner: x", "{owner: ann}", "\ufeffowner: ann"} {
+		f.Add([]byte(s))
+	}
+	c, err := Load(os.DirFS("testdata/labs"), os.DirFS("testdata/solutions"), []Definition{richerLab()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	l := c.All()[0]
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if _, err := l.parseAnswers(src); err != nil {
+			if kit.KindOf(err) != kit.Invalid {
+				t.Errorf("%q: %v", src, err)
+			}
+			return
+		}
+		out, err := l.FillAnswers(src, map[string]term.Term{"owner": term.Bin("ann")}, true)
+		if err != nil {
+			return // written in a form that lines cannot be put into
+		}
+		if back, err := l.parseAnswers(out); err != nil || !term.Equal(back["owner"], term.Bin("ann")) {
+			t.Errorf("%q filled in is %q: %v, %v", src, out, back, err)
+		}
+	})
+}

@@ -7,9 +7,9 @@
 //
 //	labs/<slug>/README.md      front matter (title, tasks, points, hints: type Manifest), then the brief
 //	labs/<slug>/lab.go         var Lab = lab.Definition{...}: data, set-up, workload, checks
-//	labs/<slug>/starter/       what a student begins with: run.star, or Go files of one package main
+//	labs/<slug>/starter/       what a student begins with: run.star, answers.yaml, or Go files of one package main
 //	labs/<slug>/mutants/<name>/verdict.yaml   a wrong answer and the verdict it must get (type Mutant)
-//	solutions/<slug>/          the reference answer, the same file names as the starter
+//	solutions/<slug>/          the reference answer, the same file names as the starter; run.star for answers.yaml
 //
 // and a line in labs/labs.go. The front matter:
 //
@@ -77,6 +77,32 @@
 //
 // "netsplit check <slug>" proves that the starter fails, the solution passes and every mutant gets its verdict.
 // testdata/labs holds a small lab of each kind that the tests of this package use.
+//
+// # Answer labs
+//
+// A lab of kind answer asks about a cluster that is set up otherwise for every student. "netsplit lab start" draws a seed
+// and keeps it in the workspace (Marker.Seed); "netsplit lab up" there runs the lab's Setup with it, so whatever
+// Setup plants must follow from the seed: names, counts, sizes, who is where, but not pids or ports. Each task names
+// its questions (answers: [busiest, busiest_node]) and the starter is an answers.yaml that asks them:
+//
+//	# Which process has most messages waiting?
+//	busiest:
+//	busiest_node:
+//
+// To grade, a fresh cluster is set up with the workspace's seed, Observe reads the facts off it through the doors, and the
+// checks (grade.Answered) compare them with what the student wrote. A wrong answer is told with where to look,
+// never with the right one; still, each grade says which answers are right, so whoever grades often enough can guess what
+// has few possible values. "netsplit lab list --json" says how often a lab was graded.
+//
+// A student hands in answers.yaml, by hand or filled in by "netsplit lab export" from answer(name, value) in the shell; or
+// instead a run.star that finds the answers, which is then run on the fresh cluster after the facts were read, so that it
+// cannot make them up. A folder with both is refused, unless nothing is answered in the file. The reference answer
+// is such a run.star, for it must pass on any seed, and mutants are edits of it.
+//
+// The seed in the workspace can be edited, and this program's source tells what a seed plants. A workspace alone
+// is therefore no proof that a student looked at a cluster of the student's own. An instructor who needs that gives
+// out seeds (lab start --seed N) and grades with them (grade --seed N): then the answers must at least be those of that
+// seed. Answers are graded on one seed; --seeds is refused for them.
 //
 // # Trust
 //

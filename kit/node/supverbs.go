@@ -20,19 +20,30 @@ func (f *procFace) superVerbs() []door.Verb {
 		{Name: "get_childspec", Params: []string{"supervisor", "id"}, Doc: "the spec of a child", Handler: f.superviseWith("get_childspec")},
 		{Name: "which_children", Params: []string{"supervisor"}, Doc: "the children: {Id, Pid, Type, [Function]}, the last started first", Handler: f.superviseWith("which_children")},
 		{Name: "count_children", Params: []string{"supervisor"}, Doc: "how many children there are, by state and type", Handler: f.superviseWith("count_children")},
+		{Name: "dist_supervisor", Params: []string{"options"}, Doc: "starts a distributed supervisor, here and by and by on the other members; options is a map with name, members, quorum, max_restarts and max_seconds", Handler: f.distSupervisor},
+		{Name: "members", Params: []string{"supervisor"}, Doc: "the members of a distributed supervisor: {Node, up | down | no_quorum, Children}", Handler: f.superviseWith("members")},
+		{Name: "rebalance", Params: []string{"supervisor"}, Doc: "spreads the children of a distributed supervisor evenly again, and gives how many move", Handler: f.superviseWith("rebalance")},
 		{Name: "stop_supervisor", Params: []string{"supervisor"}, Doc: "stops a supervisor and its children", Handler: f.superviseWith("stop")},
 	}
 }
 
-// supervisor starts one in the name of the client's own process, which is not linked to it.
 func (f *procFace) supervisor(ctx context.Context, r door.Request) door.Outcome {
+	return f.starts(ctx, r, (*proc.Process).StartSupervisorTerm)
+}
+
+func (f *procFace) distSupervisor(ctx context.Context, r door.Request) door.Outcome {
+	return f.starts(ctx, r, (*proc.Process).StartDistSupervisorTerm)
+}
+
+// starts starts a supervisor in the name of the client's own process, which is not linked to it.
+func (f *procFace) starts(ctx context.Context, r door.Request, start func(*proc.Process, term.Term) (term.Pid, error)) door.Outcome {
 	p, err := f.own(ctx, r.Client)
 	if err != nil {
 		return outcome(nil, err)
 	}
 	var pid term.Pid
 	err = p.Act(func() (err error) {
-		pid, err = p.StartSupervisorTerm(r.Args[0])
+		pid, err = start(p, r.Args[0])
 		return err
 	})
 	return superviseOutcome(pid, err)

@@ -31,6 +31,7 @@ var builtins = map[string]Func{
 	registerFunc:   globalRegister,
 	superName:      runSupervisor,
 	superviseFunc:  supervise,
+	distFunc:       runDist,
 }
 
 func nobody(*Process, []term.Term) (term.Term, error) { return nil, nil }

@@ -112,6 +112,33 @@ a.global_register("boss", p) on all. When two sides of a cut gave the same
 name away, the heal settles it: by default the process on the later node is
 killed. A message to a node that is not connected connects to it first.
 `},
+	{"supervisors", `Supervisors
+
+A supervisor starts processes and restarts those that end:
+
+  sup = a.supervisor(children=[child("c1", "counter"), child("c2", "counter", 40)])
+  a.which_children(sup)           # (id, pid, type, [function])
+  a.exit(a.which_children(sup)[0][1], "kill")    # restarted: once in 5 seconds
+  a.start_child(sup, child("c3", "counter", restart="transient"))
+  a.terminate_child(sup, "c3"); a.restart_child(sup, "c3")
+  child("sub", "supervisor", strategy="one_for_all", children=[...])    # a tree
+
+A distributed one has a part on each member, under its name, and asks which of
+them has the fewest children for each new one:
+
+  a.dist_supervisor("workers", members=[a, b, c])
+  a.start_child("workers", child("w1", "counter"))
+  a.which_children("workers")     # the pids tell the nodes
+  a.members("workers")
+  kill(b)                         # b's children are restarted elsewhere, anew
+  restart(b); a.rebalance("workers")
+
+In a split each part takes the others for lost and restarts their children: the
+same child lives twice. After the heal the copy that was moved least stays, the
+others end with shutdown, and what they had done is lost. With quorum=True a part
+without the majority of the members stops its children, which the others restart
+3.5 seconds after they last heard of it: none lives twice.
+`},
 	{"language", `The language
 
 It is Starlark, a small Python: numbers, strings, lists, dicts, tuples, def, lambda,
@@ -187,7 +214,7 @@ func (s *Session) overview() string {
 	if s.opts.Lab != "" {
 		fmt.Fprintf(&b, "lab.data is this lab's data: %s\n\n", cutText(valueText(s.globals["lab"].(*fieldsValue).get("data")), 200))
 	}
-	b.WriteString("help(\"cut\") explains one function; help(\"values\"), help(\"transactions\"),\nhelp(\"processes\") and help(\"language\") explain more; help(\"node\"), help(\"db\")\nand help(\"tx\") list.")
+	b.WriteString("help(\"cut\") explains one function; help(\"values\"), help(\"transactions\"),\nhelp(\"processes\"), help(\"supervisors\") and help(\"language\") explain more;\nhelp(\"node\"), help(\"db\") and help(\"tx\") list.")
 	return b.String()
 }
 

@@ -19,7 +19,11 @@ var superFunctions = []nodeFunction{
 	{"delete_child", "supervisor, id", "Forgets a child that is stopped.", `a.delete_child(sup, "c1")`, (*Node).childVerb},
 	{"which_children", "supervisor", "The children, the last started first: (id, pid, type, [function]). The pid of one that is stopped is None, of one that could not be restarted yet \"restarting\".", "a.which_children(sup)", (*Node).superVerb},
 	{"count_children", "supervisor", "How many children there are: specs, active, supervisors, workers.", "dict(a.count_children(sup))", (*Node).superVerb},
-	{"stop_supervisor", "supervisor", "Stops a supervisor, and its children in the reverse order of their start.", "a.stop_supervisor(sup)", (*Node).superVerb},
+	{"dist_supervisor", "name, members=, [quorum=False], [max_restarts=1], [max_seconds=5]", "Starts a distributed supervisor: a process of this name on each member, and children spread over them. Ask any of them by the name, at its node. A child goes to the member with the fewest; when a node is lost its children are restarted on the others. In a split each part does so: the same child lives twice, and after the heal only the one that was moved least stays. With quorum=True a part without the majority of the members stops its children, and none lives twice. See help(\"supervisors\").",
+		`a.dist_supervisor("workers", members=[a, b, c])`, (*Node).startDist},
+	{"members", "supervisor", "The members of a distributed supervisor, as this one sees them: (node, \"up\", children); \"down\", or \"no_quorum\" for itself without the majority.", `a.members("workers")`, (*Node).superVerb},
+	{"rebalance", "supervisor", "Moves children of a distributed supervisor until no member has two more than another, and gives how many move. They begin anew.", `a.rebalance("workers")`, (*Node).superVerb},
+	{"stop_supervisor", "supervisor", "Stops a supervisor, and its children in the reverse order of their start; a distributed one on all members that are connected.", "a.stop_supervisor(sup)", (*Node).superVerb},
 }
 
 // childSpec is what child(...) gives: the spec of a child.
@@ -133,6 +137,51 @@ func (n *Node) startSupervisor(r *run, name string, args starlark.Tuple, kwargs 
 		return nil, err
 	}
 	return v, n.fetchOutput(r, 0)
+}
+
+func (n *Node) startDist(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var label, members starlark.Value
+	var restarts, seconds starlark.Value = starlark.None, starlark.None
+	quorum := false
+	if err := starlark.UnpackArgs(name, args, kwargs, "name", &label, "members", &members, "quorum?", &quorum, "max_restarts?", &restarts, "max_seconds?", &seconds); err != nil {
+		return nil, err
+	}
+	what, err := argWord.term(label)
+	if err != nil {
+		return nil, fmt.Errorf("dist_supervisor: %w", err)
+	}
+	nodes, err := nodeList(members)
+	if err != nil {
+		return nil, fmt.Errorf("dist_supervisor: members: %w", err)
+	}
+	pairs := []term.Pair{{Key: term.Atom("name"), Value: what}, {Key: term.Atom("members"), Value: nodes}, {Key: term.Atom("quorum"), Value: term.Bool(quorum)}}
+	for key, v := range map[term.Atom]starlark.Value{"max_restarts": restarts, "max_seconds": seconds} {
+		if v != starlark.None {
+			t, err := toTerm(v, asName)
+			if err != nil {
+				return nil, fmt.Errorf("dist_supervisor: %s: %w", key, err)
+			}
+			pairs = append(pairs, term.Pair{Key: key, Value: t})
+		}
+	}
+	return n.ask(r, name, name, false, []term.Term{term.MakeMap(pairs...)})
+}
+
+// nodeList reads a list of nodes.
+func nodeList(v starlark.Value) (term.List, error) {
+	it, ok := v.(starlark.Iterable)
+	if !ok {
+		return nil, fmt.Errorf("a %s is no list of nodes", v.Type())
+	}
+	list := term.List{}
+	for elem := range starlark.Elements(it) {
+		name, err := nodeName(elem)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, term.Atom(name))
+	}
+	return list, nil
 }
 
 func (n *Node) startChild(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

@@ -92,7 +92,7 @@ func (r *run) gatherTables(states []reply) ([]tableSeen, error) {
 				t = &tableSeen{name: name, kind: plainWord(field(row, "type")), copies: map[kit.NodeName]tableCopy{}}
 				byName[name] = t
 				for _, kind := range copyTypes {
-					questions = append(questions, question{n, "table_info", []term.Term{term.Atom(name), term.Atom(kind)}})
+					questions = append(questions, question{node: n, verb: "table_info", args: []term.Term{term.Atom(name), term.Atom(kind)}})
 				}
 			}
 			kind := plainWord(field(row, "storage_type"))

@@ -32,6 +32,15 @@ type question struct {
 	node kit.NodeName
 	verb string
 	args []term.Term
+	line int // questions with different lines do not wait for each other at a node, which serves a client in order
+}
+
+// client names who asks: the session itself, or one of its further lines.
+func (q question) client(session string) string {
+	if q.line == 0 {
+		return session
+	}
+	return fmt.Sprintf("%s-line%d", session, q.line)
 }
 
 // reply is what came back, and how long that took by the world's clock.
@@ -51,7 +60,8 @@ func (r *run) askAll(questions []question) ([]reply, error) {
 		for i, q := range questions {
 			all.Go(func() {
 				began := r.s.w.Now()
-				out := r.s.w.Call(ctx, r.client, q.node, door.Request{Client: r.client, Verb: q.verb, Args: q.args})
+				client := q.client(r.client)
+				out := r.s.w.Call(ctx, client, q.node, door.Request{Client: client, Verb: q.verb, Args: q.args})
 				replies[i] = reply{down: out.Status == door.Down, took: r.s.w.Now() - began}
 				if t, err := out.Term(); err == nil && out.Status == door.OK {
 					replies[i].term = t
@@ -68,7 +78,7 @@ func (r *run) askAll(questions []question) ([]reply, error) {
 func (r *run) askNodes(verb string, args ...term.Term) ([]reply, error) {
 	var questions []question
 	for _, n := range r.s.order {
-		questions = append(questions, question{n, verb, args})
+		questions = append(questions, question{node: n, verb: verb, args: args})
 	}
 	return r.askAll(questions)
 }
@@ -268,9 +278,9 @@ func viewLinks(r *run, name string, args starlark.Tuple, kwargs []starlark.Tuple
 	// Only links that are up are measured: a ping connects, and looking must not change what is seen.
 	var pings []question
 	for i, n := range r.s.order {
-		for _, l := range linkList(states[i]) {
+		for j, l := range linkList(states[i]) {
 			if field(l, "up") == term.True {
-				pings = append(pings, question{n, "ping", []term.Term{field(l, "node")}})
+				pings = append(pings, question{n, "ping", []term.Term{field(l, "node")}, j})
 			}
 		}
 	}

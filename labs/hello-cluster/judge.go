@@ -61,8 +61,7 @@ func spawned(h *history.History, by, on kit.NodeName) map[term.Pid]int {
 		if o.Verb != "spawn" || o.Node != by || o.Outcome.Status != door.OK {
 			continue
 		}
-		v, err := o.Outcome.Term()
-		if pid, ok := v.(term.Pid); err == nil && ok && pid.Node == string(on) {
+		if pid, ok := grade.Pid(o); ok && pid.Node == string(on) {
 			pids[pid] = o.ID
 		}
 	}
@@ -161,14 +160,9 @@ func (m *meeting) inspected(h *history.History) grade.Finding {
 // place accepts a node, given as itself, by its name, or as a pid that lives there.
 func place(want kit.NodeName, complaint string) func(term.Term) string {
 	return func(v term.Term) string {
-		name := ""
-		switch v := v.(type) {
-		case term.Atom:
-			name = string(v)
-		case term.Bin:
-			name = string(v)
-		case term.Pid:
-			name = v.Node
+		name := grade.Word(v)
+		if pid, ok := v.(term.Pid); ok {
+			name = pid.Node
 		}
 		if name != string(want) {
 			return complaint

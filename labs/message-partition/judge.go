@@ -31,16 +31,13 @@ type letter struct {
 func postOf(h *history.History) post {
 	p := post{sent: map[any][]letter{}}
 	for _, o := range h.Ops {
-		if o.Node != "a" || o.Verb != "proc" || o.Outcome.Status != "ok" || len(o.Args) < 2 {
+		name, args := grade.Act(o)
+		if o.Node != "a" || name != "send" || len(args) != 2 {
 			continue
 		}
-		op, _ := o.Args[1].(term.List)
-		if len(op) != 3 || !term.Equal(op[0], term.Atom("send")) {
-			continue
-		}
-		if inbox, ok := op[1].(term.Pid); ok && inbox.Node == "b" {
-			key := term.Key(op[2])
-			p.sent[key] = append(p.sent[key], letter{o.ID, o.Begin, o.End, inbox, op[2]})
+		if inbox, ok := args[0].(term.Pid); ok && inbox.Node == "b" {
+			key := term.Key(args[1])
+			p.sent[key] = append(p.sent[key], letter{o.ID, o.Begin, o.End, inbox, args[1]})
 		}
 	}
 	for _, m := range h.Messages() {
@@ -244,11 +241,8 @@ func noConnection(e history.Event, of term.Pid) bool {
 
 // watches fits a request by which a watches a process.
 func watches(o history.Op, pid term.Pid) bool {
-	if o.Node != "a" || o.Verb != "proc" || o.Outcome.Status != "ok" || len(o.Args) < 2 {
-		return false
-	}
-	op, _ := o.Args[1].(term.List)
-	return len(op) == 2 && term.Equal(op[0], term.Atom("monitor")) && term.Equal(op[1], pid)
+	name, args := grade.Act(o)
+	return o.Node == "a" && name == "monitor" && len(args) == 1 && term.Equal(args[0], pid)
 }
 
 // lost wants the letters of during sent while the link was cut, given up before it was healed, and never received; and those

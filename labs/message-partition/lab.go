@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"netsplit/kit"
+	"netsplit/kit/grade"
 	"netsplit/kit/lab"
 	"netsplit/kit/term"
 )
@@ -39,9 +40,9 @@ func newPlan(seed uint64) lab.Plan {
 		Setup: setup,
 		Checks: []lab.Check{
 			{Task: "order", Judge: m.order},
-			{Task: "loud", Judge: m.loud},
+			{Task: "loud", Judge: grade.All(grade.Genuine, m.loud)},
 			{Task: "lost", Judge: m.lost},
-			{Task: "unnoticed", Judge: m.silent},
+			{Task: "unnoticed", Judge: grade.All(grade.Genuine, m.silent)},
 		},
 	}
 }

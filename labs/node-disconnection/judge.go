@@ -119,15 +119,11 @@ func silence(h *history.History, n kit.NodeName, kind, what string, after histor
 }
 
 func subscribes(m grade.Moment, n kit.NodeName) bool {
-	if !grade.Verb(n, "proc")(m) || len(m.Op.Args) < 2 {
+	if m.Op == nil || m.Op.Node != n {
 		return false
 	}
-	op, _ := m.Op.Args[1].(term.List)
-	if len(op) == 0 {
-		return false
-	}
-	name, _ := op[0].(term.Atom)
-	return strings.HasPrefix(string(name), "monitor_nodes")
+	name, _ := grade.Act(*m.Op)
+	return strings.HasPrefix(name, "monitor_nodes")
 }
 
 // rejoined wants the nodes connected again by hand after a disconnection, nodeup told by both after that, and each in the
@@ -213,14 +209,7 @@ func compare(v term.Term, want []string) string {
 		return fmt.Sprintf("the answer is no list of %d words", len(want))
 	}
 	for i, x := range list {
-		name := ""
-		switch x := x.(type) {
-		case term.Bin:
-			name = string(x)
-		case term.Atom:
-			name = string(x)
-		}
-		if name != want[i] {
+		if grade.Word(x) != want[i] {
 			return fmt.Sprintf("mishap %d was another one", i+1)
 		}
 	}

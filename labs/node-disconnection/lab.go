@@ -12,6 +12,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/door"
+	"netsplit/kit/grade"
 	"netsplit/kit/lab"
 	"netsplit/kit/shell"
 	"netsplit/kit/term"
@@ -49,7 +50,7 @@ func newPlan(seed uint64) lab.Plan {
 		Setup:   setup,
 		Observe: observe,
 		Checks: []lab.Check{
-			{Task: "down", Judge: down},
+			{Task: "down", Judge: grade.All(grade.Genuine, down)},
 			{Task: "up", Judge: up},
 			{Task: "mishaps", Judge: f.judge},
 		},
