@@ -32,7 +32,7 @@ var transcripts = []struct {
 	{"silence", "message-partition", []string{"silent-cut"}},
 	{"seeing the system", "playground", []string{"at-a-glance", "full-mailbox", "copies-seen", "slow-link", "two-names"}},
 	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
-	{"supervisors", "master-recovery", []string{"supervised"}},
+	{"supervisors", "master-recovery", []string{"supervised", "spread-children"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
 	{"splits", "master-recovery", []string{"split", "still-split", "masters"}},
 	{"bank", "master-recovery", []string{"notified"}},
