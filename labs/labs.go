@@ -14,6 +14,7 @@ import (
 	messagepartition "netsplit/labs/message-partition"
 	nodedisconnection "netsplit/labs/node-disconnection"
 	observesystem "netsplit/labs/observe-system"
+	remoteprocesses "netsplit/labs/remote-processes"
 	transactionhistory "netsplit/labs/transaction-history"
 )
 
@@ -30,6 +31,7 @@ func All() []lab.Definition {
 		messagepartition.Lab,
 		observesystem.Lab,
 		globalregistry.Lab,
+		remoteprocesses.Lab,
 		distributedcounter.Lab,
 		failover.Lab,
 		dirtyreads.Lab,

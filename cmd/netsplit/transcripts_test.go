@@ -31,6 +31,8 @@ var transcripts = []struct {
 	{"monitor", "message-partition", []string{"noconnection"}},
 	{"silence", "message-partition", []string{"silent-cut"}},
 	{"seeing the system", "playground", []string{"at-a-glance", "full-mailbox", "copies-seen", "slow-link", "two-names"}},
+	{"names", "global-registry", []string{"registered", "two-holders", "conflict-told"}},
+	{"remote processes", "remote-processes", []string{"spawned", "reasons", "noconnection"}},
 	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
 	{"supervisors", "master-recovery", []string{"supervised", "spread-children"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},

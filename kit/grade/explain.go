@@ -172,10 +172,13 @@ func said(o history.Op) string {
 		return o.Outcome.Err().Error()
 	}
 	v, err := o.Outcome.Term()
-	if err != nil {
-		return string(o.Outcome.Value)
+	switch {
+	case err == nil:
+		return plain(v)
+	case o.Verb == "mailbox":
+		return mailText(o.Outcome.Value)
 	}
-	return plain(v)
+	return string(o.Outcome.Value)
 }
 
 // spaceTime draws the story: a lane for each client and each node in it, a request as an arrow to the node and one

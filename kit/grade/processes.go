@@ -1,7 +1,10 @@
 package grade
 
 import (
+	"encoding/json"
+	"maps"
 	"slices"
+	"strings"
 
 	"netsplit/kit/door"
 	"netsplit/kit/history"
@@ -76,4 +79,27 @@ func pretends(t term.Term) bool {
 		return slices.ContainsFunc(t, func(p term.Pair) bool { return pretends(p.Key) || pretends(p.Value) })
 	}
 	return false
+}
+
+// mailText tells what was in a mailbox: messages as they were sent, what the runtime sent with its name and its parts.
+func mailText(raw json.RawMessage) string {
+	var list []map[string]json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
+		return string(raw)
+	}
+	var all []string
+	for _, m := range list {
+		if msg, err := term.FromJSON(m["message"]); err == nil && len(m["message"]) > 0 {
+			all = append(all, plain(msg))
+			continue
+		}
+		parts := []string{strings.Trim(string(m["event"]), `"`)}
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if v, err := term.FromJSON(m[key]); key != "event" && err == nil {
+				parts = append(parts, plain(v))
+			}
+		}
+		all = append(all, strings.Join(parts, " "))
+	}
+	return "[" + strings.Join(all, ", ") + "]"
 }

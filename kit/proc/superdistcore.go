@@ -75,7 +75,7 @@ const (
 type distKid struct {
 	distEntry
 	state    kidState
-	taken    bool            // over from a lost member
+	taken    bool            // from a member that is lost, or had to stop it
 	asked    map[string]bool // who is to vote
 	votes    map[string]bool
 	claim    uint64
@@ -365,7 +365,7 @@ func (d *dist) judge(key string, k *distKid) {
 	delete(d.orphans, key)
 	d.broadcast("have", k.term())
 	if k.taken {
-		d.act.say(fmt.Sprintf("child %s is taken over from a lost member", term.String(k.spec.ID)))
+		d.act.say(fmt.Sprintf("child %s runs nowhere: it is started here", term.String(k.spec.ID)))
 	}
 	k.reply(okTerm(pid))
 }

@@ -104,6 +104,8 @@ Step by step, to see two of them meet:
   a.monitor(p)                    # DOWN with the reason comes when p ends
   a.exit(p, "kill")
   a.await_message("DOWN", p)      # waits for that of p
+  a.monitor_nodes(True)           # nodeup and nodedown come from now on
+  await_event(a, "nodedown")      # waits for one
   a.rpc("b", "add", 1, 2)         # a function's answer, or badrpc
 
 a.functions() lists what can be run; a program of yours adds its own

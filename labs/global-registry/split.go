@@ -102,18 +102,23 @@ func (m *market) bitten(h *history.History, k clash) grade.Finding {
 	if k.span.To == history.Open {
 		return grade.Failed("the links were never healed, so the two holders never met", "heal()", "c was cut off to the end", evidence...)
 	}
-	for _, pid := range k.pids() {
-		i := slices.IndexFunc(m.bookings(h), func(b booking) bool {
-			return b.op.Client == client && b.to == pid && b.op.Begin > k.span.From && b.op.End < k.span.To
-		})
-		if i < 0 {
+	sold := [2]int{}
+	for i, pid := range k.pids() {
+		for _, b := range m.bookings(h) {
+			if b.op.Client == client && b.to == pid && b.op.Begin > k.span.From && b.op.End < k.span.To {
+				sold[i]++
+			}
+		}
+		if sold[i] == 0 {
 			return grade.Failed("the shop sold nothing on one side of the cut, so there is nothing to lose there", "sales() after both have the name and before the heal",
 				"no sale booked in "+term.String(pid), evidence...)
 		}
 	}
-	f := grade.Passed(grade.CutReceipt(h.During(history.Work), []kit.NodeName{"a", "b"}, []kit.NodeName{"c"}))
+	// That one name was given away twice is what no whole network lets happen.
+	f := grade.Passed(grade.Receipt{Fault: "cut a, b | c", Bit: true, Evidence: fmt.Sprintf("for %d ms; both sides gave the name away; %d sales booked on one side, %d on the other",
+		(k.span.To - k.span.From).Milliseconds(), sold[0], sold[1])})
 	f.Evidence = evidence
-	return f.Bit()
+	return f
 }
 
 // resolved wants the loser's DOWN to have been seen, and every node to know the one that has kept the name.
