@@ -31,7 +31,7 @@ var transcripts = []struct {
 	{"monitor", "message-partition", []string{"noconnection"}},
 	{"silence", "message-partition", []string{"silent-cut"}},
 	{"seeing the system", "playground", []string{"at-a-glance", "full-mailbox", "copies-seen", "slow-link", "two-names"}},
-	{"names", "global-registry", []string{"registered", "two-holders", "conflict-told"}},
+	{"names", "global-registry", []string{"registered", "released", "two-holders", "conflict-told"}},
 	{"remote processes", "remote-processes", []string{"spawned", "reasons", "noconnection"}},
 	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
 	{"supervisors", "master-recovery", []string{"supervised", "spread-children"}},
