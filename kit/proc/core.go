@@ -89,8 +89,8 @@ type process struct {
 	out   sync.Mutex // held by the process while it sends past the core
 	ended bool       // under the core's lock and out
 
-	handle Process  // the runtime's; zero before it knows of the process
-	next   *process // of the table
+	handle Process // the runtime's; zero before it knows of the process
+	next   chain   // of the table
 }
 
 // end makes the process send nothing more: what it sent comes before the news of its end.
@@ -175,19 +175,29 @@ func (c *Core) Attend(fn string, parent, leader term.Pid) (term.Pid, error) {
 
 func (c *Core) add(fn string, args int, parent, leader term.Pid) (*process, error) {
 	if !c.knows(fn) {
-		return nil, &kit.Error{Op: "spawn", What: fn, Kind: kit.NotFound, Err: errNoFunc, Hint: `"functions" lists those of the node`}
+		return nil, errUnknown(fn)
 	}
 	return c.make(fn, args, parent, leader)
 }
 
+func errUnknown(fn string) error {
+	return &kit.Error{Op: "spawn", What: fn, Kind: kit.NotFound, Err: errNoFunc, Hint: `"functions" lists those of the node`}
+}
+
 func (c *Core) make(fn string, args int, parent, leader term.Pid) (*process, error) {
+	p := &process{fn: fn, args: args, parent: parent, leader: leader}
+	return p, c.place(p)
+}
+
+// place gives a process its number.
+func (c *Core) place(p *process) error {
 	if c.procs.len() >= c.maxProcs {
-		return nil, overloaded("spawn", "processes of "+c.self, c.maxProcs)
+		return overloaded("spawn", "processes of "+c.self, c.maxProcs)
 	}
 	c.last++
-	p := &process{pid: term.Pid{Node: c.self, ID: c.last}, fn: fn, args: args, parent: parent, leader: leader}
+	p.pid = term.Pid{Node: c.self, ID: c.last}
 	c.procs.put(p)
-	return p, nil
+	return nil
 }
 
 // find gives a process of this node that lives.
@@ -390,7 +400,7 @@ func (c *Core) die(p *process, reason term.Term) {
 		return // a step that tells it several things may end it with the first
 	}
 	p.end()
-	c.procs.remove(p.pid.ID)
+	c.procs.remove(p)
 	if p.name != "" {
 		delete(c.names, p.name)
 	}

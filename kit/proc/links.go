@@ -181,11 +181,14 @@ func (c *Core) asks(s Signal) {
 	c.effect(Effect{Kind: Run, ID: p.pid.ID, Name: s.Name, Args: req.args, proc: p})
 }
 
-// spawnHere begins a process for one of this node, which is linked to it or watches it as the request says.
-func (c *Core) spawnHere(parent *process, fn string, req request) (*process, error) {
-	p, err := c.add(fn, len(req.args), parent.pid, parent.leader)
-	if err != nil {
-		return nil, err
+// spawnHere begins p for a process of this node, which is linked to it or watches it as the request says.
+func (c *Core) spawnHere(parent, p *process, req request) error {
+	if !c.knows(p.fn) {
+		return errUnknown(p.fn)
+	}
+	p.parent, p.leader = parent.pid, parent.leader
+	if err := c.place(p); err != nil {
+		return err
 	}
 	if req.link || req.monitor != 0 {
 		c.bind(p, parent.pid, req)
@@ -196,7 +199,7 @@ func (c *Core) spawnHere(parent *process, fn string, req request) (*process, err
 	if req.monitor != 0 {
 		parent.watches(req.monitor, watched{pid: p.pid})
 	}
-	return p, nil
+	return nil
 }
 
 // spawned links the asker to the process that it asked for, or lets it watch that, before any news of it can come.

@@ -25,6 +25,7 @@ type Process struct {
 	cancel  context.CancelFunc
 	last    *process    // where it sent to last
 	alarm   *time.Timer // of Receive; nil before the first one with a time
+	alarmAt time.Time   // when it rings; zero when it does not
 	reason  term.Term   // why it ended; under the runtime's lock
 	acting  sync.Mutex  // of an attended process: one at a time
 	running bool        // its function has not returned; under the runtime's lock
@@ -41,6 +42,7 @@ func (p *Process) run(f Func, args []term.Term) {
 	r := p.rt
 	defer r.tasks.Done()
 	value, e := p.apply(f, args)
+	p.unsetAlarm()
 	kind, reason := "return", term.Term(Normal)
 	if e != nil {
 		kind, value, reason = e.Class, e.Reason, e.exitReason()
@@ -186,7 +188,7 @@ func (p *Process) sendHere(to term.Pid, msg term.Term) {
 		p.last, full = q, !q.box.add(msg, p.rt.core.maxMailbox)
 	}
 	p.me.out.Unlock()
-	if ended || full {
+	if ended || full || q == nil {
 		p.do(func(c *Core) { c.Send(p.pid, to, msg) })
 	}
 }
@@ -233,6 +235,7 @@ func (p *Process) Receive(timeout time.Duration, match func(term.Term) bool) (te
 		if msg != nil || timeout == 0 {
 			return msg, msg != nil
 		}
+		p.unsetAlarm()
 		<-p.me.box.wake
 	}
 }
@@ -244,19 +247,41 @@ func (p *Process) receiveWithin(timeout time.Duration, match func(term.Term) boo
 	if msg != nil {
 		return msg, true
 	}
-	box := &p.me.box
-	end := time.Now().Add(timeout)
-	if p.alarm == nil {
-		p.alarm = time.AfterFunc(timeout, box.token)
-	} else {
-		p.alarm.Reset(timeout)
+	now := time.Now()
+	end := now.Add(timeout)
+	if p.alarmAt.IsZero() || p.alarmAt.After(end) {
+		p.setAlarm(end, timeout)
 	}
-	defer p.alarm.Stop()
 	for {
-		<-box.wake
-		if msg = p.next(&seen, match, true); msg != nil || !time.Now().Before(end) {
-			return msg, msg != nil
+		<-p.me.box.wake
+		if msg = p.next(&seen, match, true); msg != nil {
+			return msg, true
 		}
+		if now = time.Now(); !now.Before(end) {
+			p.alarmAt = time.Time{}
+			return nil, false
+		}
+		if !now.Before(p.alarmAt) { // it was an earlier Receive's
+			p.setAlarm(end, end.Sub(now))
+		}
+	}
+}
+
+// setAlarm has the process woken. An alarm that is not needed any more stays: most often the next Receive would set it again.
+func (p *Process) setAlarm(at time.Time, in time.Duration) {
+	p.alarmAt = at
+	if p.alarm == nil {
+		p.alarm = time.AfterFunc(in, p.me.box.token)
+	} else {
+		p.alarm.Reset(in)
+	}
+}
+
+// unsetAlarm lets the process sleep.
+func (p *Process) unsetAlarm() {
+	if !p.alarmAt.IsZero() {
+		p.alarm.Stop()
+		p.alarmAt = time.Time{}
 	}
 }
 

@@ -44,8 +44,9 @@ func unknown(fn string, node kit.NodeName) error {
 
 // spawnHere begins a process on this node.
 func (p *Process) spawnHere(fn string, req request) (term.Pid, error) {
+	q := &process{fn: fn, args: len(req.args)} // outside the lock: memory may have to be collected first
 	p.lock()
-	q, err := p.rt.core.spawnHere(p.me, fn, req)
+	err := p.rt.core.spawnHere(p.me, q, req)
 	var f Func
 	if err == nil {
 		f = p.rt.prepare(q)

@@ -232,7 +232,7 @@ func functionNames(list []function) []string {
 func (s *Session) helpOn(name string) string {
 	for _, t := range topics {
 		if t.name == name {
-			return t.text
+			return strings.TrimRight(t.text+"\n"+strings.Join(s.pagesOn(name), "\n"), "\n")
 		}
 	}
 	switch name {
@@ -243,17 +243,7 @@ func (s *Session) helpOn(name string) string {
 	case "node":
 		return s.listing("What a node has, as a.NAME(...)", (&Node{}).AttrNames())
 	}
-	var found []string
-	for _, p := range s.pages() {
-		if p.name == name || strings.HasSuffix(p.name, "."+name) {
-			text := p.signature + "\n" + wrap(p.doc, s.opts.Width, "  ")
-			if p.example != "" {
-				text += "\n  " + p.example
-			}
-			found = append(found, text)
-		}
-	}
-	if len(found) > 0 {
+	if found := s.pagesOn(name); len(found) > 0 {
 		return strings.Join(found, "\n")
 	}
 	if _, isHook := s.opts.Hooks[name]; isHook {
@@ -264,6 +254,21 @@ func (s *Session) helpOn(name string) string {
 		known = append(known, p.name)
 	}
 	return fmt.Sprintf("There is no %s%s.", name, near(name, known))
+}
+
+// pagesOn explains every function of a name.
+func (s *Session) pagesOn(name string) []string {
+	var found []string
+	for _, p := range s.pages() {
+		if p.name == name || strings.HasSuffix(p.name, "."+name) {
+			text := p.signature + "\n" + wrap(p.doc, s.opts.Width, "  ")
+			if p.example != "" {
+				text += "\n  " + p.example
+			}
+			found = append(found, text)
+		}
+	}
+	return found
 }
 
 func dbNames() []string {

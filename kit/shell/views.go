@@ -154,14 +154,18 @@ func viewSystem(r *run, name string, args starlark.Tuple, kwargs []starlark.Tupl
 	if err := starlark.UnpackArgs(name, args, kwargs); err != nil {
 		return nil, err
 	}
-	states, err := r.askNodes("status")
+	var questions []question
+	for _, n := range r.s.order {
+		questions = append(questions, question{node: n, verb: "status"})
+	}
+	for _, n := range r.s.order {
+		questions = append(questions, question{node: n, verb: "system_info", args: []term.Term{term.Atom("running_db_nodes")}})
+	}
+	replies, err := r.askAll(questions)
 	if err != nil {
 		return nil, err
 	}
-	running, err := r.askNodes("system_info", term.Atom("running_db_nodes"))
-	if err != nil {
-		return nil, err
-	}
+	states, running := replies[:len(r.s.order)], replies[len(r.s.order):]
 	s := &sheet{heads: []heading{{"node", false}, {"state", false}, {"up for", true}, {"store", false}, {"processes", true}, {"waiting", true},
 		{"memory", true}, {"sees", false}, {"runs with", false}}}
 	for i, n := range r.s.order {
@@ -171,7 +175,7 @@ func viewSystem(r *run, name string, args starlark.Tuple, kwargs []starlark.Tupl
 			"store", starlark.String(storeState(st)), "processes", r.value(field(st, "processes")), "waiting", r.value(field(st, "waiting")),
 			"memory", r.value(field(st, "memory")), "sees", r.value(field(st, "nodes")), "runs_with", r.value(nameTerms(with)))
 		s.add(row, string(n), states[i].state(), spanText(st, "uptime_ms"), cmp.Or(storeState(st), "-"), figure(st, "processes"),
-			figure(st, "waiting"), memoryText(st), namesText(listField(st, "nodes")), namesText(with))
+			figure(st, "waiting"), memoryText(st), r.othersText(listField(st, "nodes")), r.othersText(with))
 	}
 	s.disagreements(r.s.order, states)
 	return s, nil
@@ -208,6 +212,14 @@ func nameTerms(names []string) term.List {
 		out = append(out, term.Atom(n))
 	}
 	return out
+}
+
+// othersText lists nodes; when they are many, and nobody is missing, it says so.
+func (r *run) othersText(names []string) string {
+	if most := len(r.s.order) - 1; len(names) == most && most > 3 {
+		return fmt.Sprintf("all %d", most)
+	}
+	return namesText(names)
 }
 
 func namesText(names []string) string {

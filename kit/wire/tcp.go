@@ -30,6 +30,7 @@ type TCPConfig struct {
 // Rules act where data is sent. One thing they cannot do for a real process: when it is killed during a silent
 // cut, its kernel closes its sockets and the peer sees that.
 type TCP struct {
+	eager    atomic.Bool // one of the readers looks instead of waiting
 	id       identity
 	seed     uint64
 	logf     func(string, ...any)

@@ -60,6 +60,7 @@ type tcpConn struct {
 
 	readMu sync.Mutex // held by Recv, and by the goroutine while it drains
 	in     *bufio.Reader
+	eager  eagerReader  // what in reads from
 	gather bool         // see Gather
 	run    int          // frames given out since the reader last had to wait; 0 without gather
 	limit  atomic.Int64 // longest frame taken from the peer
@@ -73,7 +74,9 @@ func startConn(n *TCP, sock *net.TCPConn, number uint64) (*tcpConn, error) {
 		return nil, err
 	}
 	tune(sock, raw)
-	c := &tcpConn{net: n, number: number, sock: sock, raw: raw, wake: make(chan struct{}, 1), in: bufio.NewReaderSize(sock, readBuffer)}
+	c := &tcpConn{net: n, number: number, sock: sock, raw: raw, wake: make(chan struct{}, 1),
+		eager: eagerReader{sock: sock, raw: raw, taken: &n.eager}}
+	c.in = bufio.NewReaderSize(&c.eager, readBuffer)
 	c.limit.Store(maxHello)
 	c.setLink("", new(Rules).link(""))
 	n.tasks.Go(c.writeLoop)
@@ -352,6 +355,7 @@ func (c *tcpConn) Gather() {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
 	c.gather = true
+	c.eager.on = runtime.GOMAXPROCS(0) > 1
 }
 
 // corkTime bounds how long what is sent waits for a reader that is busy. The next frame sent after it takes all along.

@@ -21,22 +21,22 @@ const (
 	crashEvery = 1800 * time.Millisecond
 	looksAfter = time.Second
 	killer     = "killer"
-	first      = "first" // who asks for the pids before and after the work
-	last       = "last"
+	first      = "before" // who asks for the pids before and after the work
+	last       = "after"
 )
 
 func newCrash(seed uint64) lab.Plan {
 	c := crash{seed}
-	return lab.Plan{Setup: settle, Drive: c.drive, Checks: []lab.Check{
+	return lab.Plan{Drive: c.drive, Checks: []lab.Check{
 		{Task: "spread", Judge: spread},
 		{Task: "crash", Judge: restarted},
 	}}
 }
 
-// settle gives the nodes the time that the brief says.
-func settle(ctx context.Context, w *lab.World) error { return w.Sleep(ctx, settleIn) }
-
 func (c crash) drive(ctx context.Context, w *lab.World) error {
+	if err := w.Sleep(ctx, settleIn); err != nil {
+		return err
+	}
 	r := rand.New(rand.NewPCG(c.seed, 9))
 	end := w.Now() + looksAfter + crashes*crashEvery
 	w.Go(func(ctx context.Context) { watch(ctx, w, end) })

@@ -105,7 +105,12 @@ func alone(first, later map[string]history.Op, but []string, since string) grade
 			return grade.Failed(fmt.Sprintf("%s ran on %s and did not have to move, but %s it runs elsewhere or not at all", w, a.Node, since),
 				"the same process on "+string(a.Node), "no such process there", a.ID)
 		}
-		if now, _ := pidOf(b); now != before {
+		now, _ := pidOf(b)
+		if now.Node != before.Node {
+			return grade.Failed(fmt.Sprintf("%s ran on %s and did not have to move, but %s it runs on %s", w, a.Node, since, now.Node),
+				"the same process: "+term.String(before), term.String(now), a.ID, b.ID)
+		}
+		if now != before {
 			return grade.Failed(fmt.Sprintf("%s ran on %s and was not concerned, but %s it is another process", w, a.Node, since),
 				"the same process: "+term.String(before), term.String(now), a.ID, b.ID)
 		}

@@ -87,7 +87,7 @@ func TestRestarted(t *testing.T) {
 	for _, c := range []struct{ name, run, want string }{
 		{"all is well", crashed("worker_1", ""), "pass"},
 		{"it does not come back", crashed("nobody", ""), "fail: worker_1 crashed on a and does not run there again"},
-		{"a worker that had not crashed is another process", crashed("worker_1", `7100-7101 last c whereis "worker_9" => {"pid":"c.77"}`),
+		{"a worker that had not crashed is another process", crashed("worker_1", `7100-7101 after c whereis "worker_9" => {"pid":"c.77"}`),
 			"fail: worker_9 ran on c and was not concerned, but after the crash of others it is another process"},
 		{"nobody was killed", "1-2 killer a whereis \"worker_1\" => \"undefined\"", "inconclusive"},
 	} {

@@ -33,7 +33,7 @@ func newLoss(seed uint64) lab.Plan {
 	nodes := []kit.NodeName{"a", "b", "c"}
 	l := loss{seed: seed, how: []string{"kill", "loud", "silent"}[r.IntN(3)], victim: nodes[r.IntN(3)]}
 	l.others = slices.DeleteFunc(nodes, func(n kit.NodeName) bool { return n == l.victim })
-	return lab.Plan{Setup: settle, Drive: l.drive, Checks: []lab.Check{
+	return lab.Plan{Drive: l.drive, Checks: []lab.Check{
 		{Task: "failover", Judge: l.takenOver},
 		{Task: "alone", Judge: l.leftAlone},
 		{Task: "return", Judge: l.returned},
@@ -41,6 +41,9 @@ func newLoss(seed uint64) lab.Plan {
 }
 
 func (l loss) drive(ctx context.Context, w *lab.World) error {
+	if err := w.Sleep(ctx, settleIn); err != nil {
+		return err
+	}
 	end := w.Now() + losesAfter + lostFor + watchAfter
 	w.Go(func(ctx context.Context) { watch(ctx, w, end) })
 	w.Go(func(ctx context.Context) {

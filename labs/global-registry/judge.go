@@ -216,7 +216,7 @@ func counted(h *history.History, node kit.NodeName, from time.Duration, n int64)
 	return 0
 }
 
-// ended finds the request of the script by which a process ended: an exit signal, or the message stop.
+// ended finds the request of the script by which a process ended: an exit signal, or the message stop or crash.
 func (m *market) ended(h *history.History, pid term.Pid, from, to time.Duration) (history.Op, bool) {
 	for _, o := range h.During(history.Work).Ops {
 		if o.Begin < from || o.Begin > to {
@@ -224,7 +224,11 @@ func (m *market) ended(h *history.History, pid term.Pid, from, to time.Duration)
 		}
 		op, args := grade.Act(o)
 		exit := op == "exit_signal" && len(args) == 2 && term.Equal(args[0], pid) && grade.Word(args[1]) != "normal"
-		if target, msg, _ := m.sent(o); exit || msg != nil && target == pid && grade.Word(msg) == "stop" {
+		target, msg, _ := m.sent(o)
+		if t, is := msg.(term.Tuple); is && len(t) == 2 {
+			msg = t[0]
+		}
+		if exit || target == pid && slices.Contains([]string{"stop", "crash"}, grade.Word(msg)) {
 			return o, true
 		}
 	}

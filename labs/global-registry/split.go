@@ -132,7 +132,10 @@ func (m *market) resolved(h *history.History) grade.Finding {
 			}
 		}
 	}
-	return grade.All(grade.Genuine, func(*history.History) grade.Finding { return f })(h)
+	if forged := grade.Genuine(h); forged.Verdict != grade.Pass {
+		return forged
+	}
+	return f
 }
 
 func (m *market) survived(h *history.History, k clash) grade.Finding {
@@ -191,8 +194,18 @@ func (m *market) merged(h *history.History) grade.Finding {
 	if f := m.bitten(h, k); f.Verdict != grade.Pass {
 		return f
 	}
-	return grade.All(grade.Genuine, func(*history.History) grade.Finding { return m.told(h, k) },
-		func(*history.History) grade.Finding { return m.counted(h, k) })(h)
+	if f := grade.Genuine(h); f.Verdict != grade.Pass {
+		return f
+	}
+	told := m.told(h, k)
+	if told.Verdict != grade.Pass {
+		return told
+	}
+	f := m.counted(h, k)
+	if f.Verdict == grade.Pass {
+		f.Evidence = slices.Concat([]int{k.left.op.ID, k.right.op.ID}, told.Evidence, f.Evidence)
+	}
+	return f
 }
 
 // told wants to have seen that one of the two got the message: what the function counter does not know it writes out.
