@@ -295,8 +295,13 @@ func globalSend(c *opCall) (term.Term, error) {
 
 func setLock(c *opCall) (term.Term, error) {
 	retries := -1
-	if n, ok := c.args[1].(term.Int); ok && n >= 0 {
-		retries = int(min(n, 1000))
+	switch n := c.args[1].(type) {
+	case term.Int:
+		retries = int(max(-1, min(n, 1000)))
+	default:
+		if n != term.Atom("infinity") {
+			return nil, proc.Error(term.Atom("badarg"))
+		}
 	}
 	ok, err := c.f.rt.SetLock(c.ctx, c.p.Self(), c.args[0], c.everyNode(), retries)
 	return term.Bool(ok), err

@@ -57,6 +57,14 @@ type watched struct {
 	node string
 }
 
+// at is the node of what is watched.
+func (w watched) at() string {
+	if w.name != "" {
+		return w.node
+	}
+	return w.pid.Node
+}
+
 func (w watched) term() term.Term {
 	if w.name != "" {
 		return term.T(term.Atom(w.name), term.Atom(w.node))
@@ -295,9 +303,12 @@ func (c *Core) SendName(from term.Pid, name, node string, msg term.Term) {
 	c.route(node, Signal{Op: OpSendName, From: from, Name: name, Term: msg})
 }
 
-// deliver puts a message into a mailbox. A mailbox that is full ends its process.
-func (c *Core) deliver(p *process, msg term.Term) {
-	if !p.box.add(msg, c.maxMailbox) {
+// deliver puts a message into a mailbox.
+func (c *Core) deliver(p *process, msg term.Term) { c.put(p, msg, 0) }
+
+// put is deliver for a message that came in a frame of some size. A mailbox that is full ends its process.
+func (c *Core) put(p *process, msg term.Term, size int) {
+	if !p.box.add(msg, size, c.maxMailbox) {
 		c.effect(Effect{Kind: Report, Line: &Line{From: p.pid, Text: "ended: too many messages wait in its mailbox"}})
 		c.die(p, term.T(term.Atom("system_limit"), term.Atom("mailbox")))
 	}
@@ -308,11 +319,11 @@ func (c *Core) Signal(s Signal) {
 	switch s.Op {
 	case OpSend:
 		if p := c.find(s.To); p != nil {
-			c.deliver(p, s.Term)
+			c.put(p, s.Term, s.size)
 		}
 	case OpSendName:
 		if p := c.names[s.Name]; p != nil {
-			c.deliver(p, s.Term)
+			c.put(p, s.Term, s.size)
 		}
 	case OpLink, OpUnlink:
 		c.linked(s)
@@ -323,7 +334,8 @@ func (c *Core) Signal(s Signal) {
 	case OpMonitor, OpMonitorName, OpDemonitor:
 		c.watch(s)
 	case OpDown:
-		if p := c.find(s.To); p != nil {
+		// Only the node of what is watched tells of its end.
+		if p := c.find(s.To); p != nil && p.monitors[s.Ref].at() == s.From.Node {
 			c.down(p, s.Ref, s.Term)
 		}
 	case OpOutput:
@@ -446,7 +458,7 @@ func comparePids(a, b term.Pid) int {
 func (c *Core) answer(from string, ref uint64, t term.Term) {
 	if node, ok := c.asked[ref]; ok && node == from {
 		delete(c.asked, ref)
-		c.spawned(ref, t)
+		c.spawned(from, ref, t)
 		if t == nil {
 			t = term.Atom("ok")
 		}

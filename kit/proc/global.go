@@ -262,7 +262,7 @@ func (c *Core) lockSignal(s Signal, t term.Tuple) {
 	id, requester := keyOf(t[0]), keyOf(t[1])
 	held, locked := c.locks[id]
 	if s.Op == OpUnlock {
-		if locked && held.requester == requester {
+		if locked && held.requester == requester && held.owner.Node == s.From.Node {
 			delete(c.locks, id)
 		}
 		c.done(s)

@@ -52,7 +52,7 @@ func (c *Core) linked(s Signal) {
 	switch {
 	case s.Op == OpUnlink && p != nil:
 		delete(p.links, s.From)
-	case s.Op == OpUnlink:
+	case s.Op == OpUnlink, s.To.Node != c.self: // nobody here can answer for another node
 	case p == nil:
 		c.route(s.From.Node, Signal{Op: OpExitLink, From: s.To, To: s.From, Term: NoProc})
 	default:
@@ -108,11 +108,7 @@ func (c *Core) Demonitor(id, ref uint64) {
 
 // forget tells the node of what was watched that it is not any more.
 func (c *Core) forget(p *process, ref uint64, what watched) {
-	node := what.node
-	if what.name == "" {
-		node = what.pid.Node
-	}
-	c.along(node, Signal{Op: OpDemonitor, From: p.pid, To: what.pid, Name: what.name, Ref: ref})
+	c.along(what.at(), Signal{Op: OpDemonitor, From: p.pid, To: what.pid, Name: what.name, Ref: ref})
 }
 
 // watch takes OpMonitor, OpMonitorName and OpDemonitor.
@@ -203,12 +199,12 @@ func (c *Core) spawnHere(parent, p *process, req request) error {
 }
 
 // spawned links the asker to the process that it asked for, or lets it watch that, before any news of it can come.
-func (c *Core) spawned(ref uint64, t term.Term) {
+func (c *Core) spawned(from string, ref uint64, t term.Term) {
 	s, ok := c.spawning[ref]
 	delete(c.spawning, ref)
 	pid, is := t.(term.Pid)
 	req, _ := parseRequest(s)
-	if !ok || !is {
+	if !ok || !is || pid.Node != from {
 		return
 	}
 	switch p := c.find(s.From); {

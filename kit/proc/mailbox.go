@@ -18,13 +18,17 @@ type mailbox struct {
 }
 
 // add puts a message into the mailbox and wakes its process; one that has ended gets nothing. It reports false when limit
-// messages wait already.
-func (b *mailbox) add(m term.Term, limit int) bool {
+// messages wait already, or maxMailboxBytes. size is that of the frame that brought the message.
+func (b *mailbox) add(m term.Term, size, limit int) bool {
 	b.mu.Lock()
-	if b.shut || b.len() >= limit {
+	if b.shut || b.len() >= limit || b.bytes > maxMailboxBytes {
 		full := !b.shut
 		b.mu.Unlock()
 		return !full
+	}
+	if size >= largeMessage {
+		m = large{m, size}
+		b.bytes += size
 	}
 	b.put(m)
 	b.got++
@@ -92,13 +96,34 @@ func (b *mailbox) remove(f func(term.Term) bool) {
 
 // queue is a list of messages out of which any can be taken. The zero queue is empty.
 type queue struct {
-	msgs []term.Term // those before head are gone
-	head int
+	msgs  []term.Term // those before head are gone
+	head  int
+	bytes int // of the large ones
+}
+
+// large is a message from another node that is large enough to be counted. What a process of this node sends shares its
+// memory with the sender.
+type large struct {
+	term.Term
+	size int
+}
+
+const (
+	largeMessage    = 512       // bytes of a frame
+	maxMailboxBytes = 256 << 20 // of large messages that wait in one mailbox; as too many messages
+)
+
+// plainly gives a message as it was sent.
+func plainly(m term.Term) term.Term {
+	if l, ok := m.(large); ok {
+		return l.Term
+	}
+	return m
 }
 
 func (b *queue) len() int { return len(b.msgs) - b.head }
 
-func (b *queue) at(i int) term.Term { return b.msgs[b.head+i] }
+func (b *queue) at(i int) term.Term { return plainly(b.msgs[b.head+i]) }
 
 func (b *queue) put(m term.Term) {
 	// Half of a long array that is never empty would be gone messages, and it would grow for ever.
@@ -112,7 +137,11 @@ func (b *queue) put(m term.Term) {
 
 // take removes the message at i.
 func (b *queue) take(i int) term.Term {
-	m := b.at(i)
+	m := b.msgs[b.head+i]
+	if l, ok := m.(large); ok {
+		b.bytes -= l.size
+		m = l.Term
+	}
 	copy(b.msgs[b.head+1:b.head+i+1], b.msgs[b.head:b.head+i])
 	b.msgs[b.head] = nil
 	b.head++
@@ -131,8 +160,12 @@ func (b *queue) take(i int) term.Term {
 func (b *queue) drop(f func(term.Term) bool) {
 	kept := b.msgs[:b.head]
 	for _, m := range b.msgs[b.head:] {
-		if !f(m) {
+		l, isLarge := m.(large)
+		switch {
+		case !f(plainly(m)):
 			kept = append(kept, m)
+		case isLarge:
+			b.bytes -= l.size
 		}
 	}
 	clear(b.msgs[len(kept):])

@@ -97,10 +97,13 @@ func (c *Core) greet(node string) {
 	c.greetNames(node)
 }
 
+// maxIntroduced bounds the nodes that one peer can have this one connect to at once.
+const maxIntroduced = 1024
+
 // introduced connects to the nodes that a peer is connected to, as Erlang's global does.
 func (c *Core) introduced(s Signal) {
 	list, _ := s.Term.(term.List)
-	for _, t := range list {
+	for _, t := range list[:min(len(list), maxIntroduced)] {
 		n, ok := t.(term.Atom)
 		if !ok || string(n) == c.self || c.up[string(n)] {
 			continue
@@ -143,7 +146,7 @@ func (c *Core) cutOff(p *process, node string) {
 		}
 	}
 	for _, ref := range slices.Sorted(maps.Keys(p.monitors)) {
-		if w := p.monitors[ref]; w.node == node || w.name == "" && w.pid.Node == node {
+		if p.monitors[ref].at() == node {
 			c.down(p, ref, NoConnection)
 		}
 	}

@@ -185,7 +185,7 @@ func (p *Process) sendHere(to term.Pid, msg term.Term) {
 	p.me.out.Lock()
 	ended, full := p.me.ended, false
 	if !ended && q != nil {
-		p.last, full = q, !q.box.add(msg, p.rt.core.maxMailbox)
+		p.last, full = q, !q.box.add(msg, 0, p.rt.core.maxMailbox)
 	}
 	p.me.out.Unlock()
 	if ended || full || q == nil {

@@ -50,6 +50,7 @@ type Signal struct {
 	Name string
 	Ref  uint64
 	Term term.Term // nil where the signal has none
+	size int       // of the frame that brought it; 0 within a node
 }
 
 // Encode gives the frame of a signal.
@@ -80,7 +81,7 @@ func Decode(from string, frame []byte) (Signal, error) {
 	if len(frame) < 1 || frame[0] == 0 || Op(frame[0]) >= lastOp {
 		return bad(fmt.Errorf("an unknown kind"))
 	}
-	s, rest := Signal{Op: Op(frame[0])}, frame[1:]
+	s, rest := Signal{Op: Op(frame[0]), size: len(frame)}, frame[1:]
 	var parts [4]term.Term
 	for i := range parts {
 		t, more, err := term.Decode(rest)

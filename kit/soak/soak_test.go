@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -49,7 +48,7 @@ func TestSeeds(t *testing.T) {
 		t.Skip("-short: the node program has to be compiled")
 	}
 	if raced {
-		again(t)
+		againTest(t, "TestSeeds")
 		return
 	}
 	dir, err := filepath.Abs(*module)
@@ -93,19 +92,6 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d seeds in %v (%.1f a second); %+v", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), Sum(reports))
 	if len(failed) > 0 {
 		t.Errorf("failures: %v", failed)
-	}
-}
-
-// again runs TestSeeds without the race detector.
-func again(t *testing.T) {
-	args := []string{"test", "-count=1", "-run", "^TestSeeds$", "-timeout", "0", ".", "-args"}
-	flag.Visit(func(f *flag.Flag) {
-		if !strings.HasPrefix(f.Name, "test.") {
-			args = append(args, "-"+f.Name+"="+f.Value.String())
-		}
-	})
-	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
 	}
 }
 

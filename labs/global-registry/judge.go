@@ -258,19 +258,23 @@ func (m *market) gone(h *history.History, what string) grade.Finding {
 	if what == "node" {
 		f = grade.Failed("no node was killed while one of its processes had the name", "kill of the node on which the till runs", "nothing of the kind")
 	}
+	tried := false // what went wrong the first time is what the student is told
 	for _, hold := range m.holdings(h) {
 		until := m.until(h, hold.op)
 		at, evidence, others := m.end(h, hold, until, what)
 		if at == 0 {
 			continue
 		}
+		g := m.known(h, others, at, until, term.Pid{})
 		if id := m.unregistered(h, hold.op.End, until); id > 0 {
-			f = grade.Failed("the name was taken away by hand; it is to go with its holder", "no global_unregister", "global_unregister", hold.op.ID, id)
-			continue
+			g = grade.Failed("the name was taken away by hand; it is to go with its holder", "no global_unregister", "global_unregister", hold.op.ID, id)
 		}
-		if f = m.known(h, others, at, until, term.Pid{}); f.Verdict == grade.Pass {
-			f.Evidence = append(evidence, f.Evidence...)
-			break
+		if g.Verdict == grade.Pass {
+			g.Evidence = append(evidence, g.Evidence...)
+			return g
+		}
+		if !tried {
+			f, tried = g, true
 		}
 	}
 	return f

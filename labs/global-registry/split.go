@@ -147,8 +147,11 @@ func (m *market) survived(h *history.History, k clash) grade.Finding {
 		case !down:
 			continue
 		case reason != "killed":
-			return grade.Failed("the loser was looked at too late, or from the other side of the cut", "DOWN with the reason killed",
-				fmt.Sprintf("DOWN with the reason %s", reason), id)
+			why := "the loser was watched only when the clash was over, and then nobody knows any more how it ended"
+			if reason == "noconnection" {
+				why = "the loser was watched from the other side of the cut, so what came is the cut and not its end"
+			}
+			return grade.Failed(why, "DOWN with the reason killed", fmt.Sprintf("DOWN with the reason %s", reason), id)
 		}
 		if o, byHand := m.ended(h, loser, k.left.op.Begin, until); byHand {
 			return grade.Failed("the script ended that process itself", "the resolver kills one of the two", "an exit by hand", o.ID, id)

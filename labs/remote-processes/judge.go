@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"netsplit/kit/grade"
@@ -203,7 +204,7 @@ func (s *shift) reasons(h *history.History) grade.Finding {
 			return x.kind == "DOWN" && term.Equal(x.reason, want.reason) && here[x.who] > 0
 		})
 		if i < 0 {
-			return grade.Failed(fmt.Sprintf("no DOWN with the reason %s came to a from b", term.String(want.reason)), want.how, "only "+reasonsSeen(all, here), f.Evidence...)
+			return grade.Failed(fmt.Sprintf("no DOWN with the reason %s came to a from b", term.String(want.reason)), want.how, reasonsSeen(all, here), f.Evidence...)
 		}
 		f.Evidence = append(f.Evidence, all[i].op.ID)
 	}
@@ -212,19 +213,16 @@ func (s *shift) reasons(h *history.History) grade.Finding {
 
 // reasonsSeen lists the reasons that did come.
 func reasonsSeen(all []signal, here map[term.Pid]int) string {
-	text := ""
+	var seen []string
 	for _, x := range all {
-		if x.kind == "DOWN" && here[x.who] > 0 && len(text) < 120 {
-			if text != "" {
-				text += ", "
-			}
-			text += term.String(x.reason)
+		if text := term.String(x.reason); x.kind == "DOWN" && here[x.who] > 0 && !slices.Contains(seen, text) && len(seen) < 6 {
+			seen = append(seen, text)
 		}
 	}
-	if text == "" {
-		return "none"
+	if len(seen) == 0 {
+		return "none at all"
 	}
-	return text
+	return "only " + strings.Join(seen, ", ")
 }
 
 // linked wants the exit of a linked process on b to have come to a as a message.
