@@ -11,6 +11,11 @@
 // the link between their nodes goes down, not at all from some point on; the sender gets no error for that. Links
 // and monitors across a link that goes down fire with the reason noconnection, though the process may live on. Using
 // a node that is known but not connected connects to it; what is sent meanwhile waits for the attempt.
+//
+// Supervisors are processes that start others and restart them: the function supervisor within a node
+// (SupervisorOptions), dist_supervisor over several (DistOptions). Each is a core that decides, supervisor and dist, and
+// a process that acts; a node's program starts them by Runtime.StartSupervisor and Runtime.StartDistSupervisor, and
+// anybody asks them through Runtime.Supervisor.
 package proc
 
 import (
