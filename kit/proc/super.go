@@ -243,12 +243,13 @@ func ParseSupervisorOptions(t term.Term) (SupervisorOptions, error) {
 		}
 	}
 	o = o.whole()
-	for i, c := range o.Children {
-		for _, other := range o.Children[:i] {
-			if term.Compare(c.ID, other.ID) == 0 {
-				return SupervisorOptions{}, Error(term.T(term.Atom("start_spec"), term.T(term.Atom("duplicate_child_name"), c.ID)))
-			}
+	seen := map[string]bool{}
+	for _, c := range o.Children {
+		key := childKey(c.ID)
+		if seen[key] {
+			return SupervisorOptions{}, Error(term.T(term.Atom("start_spec"), term.T(term.Atom("duplicate_child_name"), c.ID)))
 		}
+		seen[key] = true
 	}
 	return o, nil
 }

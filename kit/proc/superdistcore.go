@@ -106,22 +106,26 @@ type distWait struct {
 
 // dist decides for one member of a distributed supervisor. It has no goroutine and no clock: each step is told the time.
 type dist struct {
-	opts    DistOptions
-	me      string
-	act     distActs
-	now     time.Time
-	began   time.Time
-	members map[string]*distMember
-	kids    map[string]*distKid
-	orphans map[string]*orphan
-	waits   map[uint64]*distWait
-	last    uint64 // number of the last question, claim or birth
-	tombs   map[string]bool
-	tombsIn []string // the oldest first
-	lost    bool     // with Quorum: the majority has not let us go on
-	pinged  time.Time
-	joining []*distWait // who waits for the connected members to be known
-	ending  term.Term   // set: the member ends with this reason when its children have
+	opts     DistOptions
+	me       string
+	act      distActs
+	now      time.Time
+	began    time.Time
+	members  map[string]*distMember
+	rest     []*distMember // the same, by name
+	kids     map[string]*distKid
+	orphans  map[string]*orphan
+	waits    map[uint64]*distWait
+	last     uint64 // number of the last question, claim or birth
+	tombs    map[string]bool
+	tombsIn  []string // the oldest first
+	lost     bool     // with Quorum: the majority has not let us go on
+	pinged   time.Time
+	ends     int         // children that are stopping
+	settled  time.Time   // when places for the orphans were looked for
+	restless bool        // it is to be done at once
+	joining  []*distWait // who waits for the connected members to be known
+	ending   term.Term   // set: the member ends with this reason when its children have
 }
 
 func newDist(me string, opts DistOptions, act distActs, now time.Time) *dist {
@@ -129,16 +133,15 @@ func newDist(me string, opts DistOptions, act distActs, now time.Time) *dist {
 		orphans: map[string]*orphan{}, waits: map[uint64]*distWait{}, tombs: map[string]bool{}, lost: opts.Quorum && opts.majority() > 1}
 	for _, n := range opts.Members {
 		if string(n) != me {
-			d.members[string(n)] = &distMember{name: string(n), without: d.lost, has: map[string]distEntry{}}
+			m := &distMember{name: string(n), without: d.lost, has: map[string]distEntry{}}
+			d.members[string(n)], d.rest = m, append(d.rest, m) // Members are sorted
 		}
 	}
 	return d
 }
 
 // others are the members other than this one, by name.
-func (d *dist) others() []*distMember {
-	return slices.SortedFunc(maps.Values(d.members), func(a, b *distMember) int { return cmp.Compare(a.name, b.name) })
-}
+func (d *dist) others() []*distMember { return d.rest }
 
 // leader decides where children go: the first by name of those connected.
 func (d *dist) leader() string {
@@ -392,6 +395,7 @@ func (d *dist) exited(pid term.Pid, reason term.Term) {
 			continue
 		}
 		if k.state == stopping {
+			d.ends--
 			k.ended(k)
 			return
 		}
@@ -464,6 +468,7 @@ func (d *dist) stop(k *distKid, within time.Duration, then func(*distKid)) {
 		return // it ends for the reason that came first
 	}
 	k.state, k.ended = stopping, then
+	d.ends++
 	shutdown := k.spec.Shutdown
 	if within > 0 && (shutdown < 0 || shutdown > within) && shutdown != BrutalKill {
 		shutdown = within
@@ -488,11 +493,16 @@ func (d *dist) adopt(key string, e distEntry, from string, wait time.Duration) {
 		return
 	}
 	e.pid = term.Pid{}
+	d.restless = d.restless || wait == 0
 	d.orphans[key] = &orphan{distEntry: e, from: from, next: d.now.Add(wait)}
 }
 
 // settle finds places for the orphans, or hands them to the member that does.
 func (d *dist) settle() {
+	if len(d.orphans) == 0 || !d.restless && d.now.Sub(d.settled) < distRetry/10 {
+		return
+	}
+	d.restless, d.settled = false, d.now
 	leader := d.leader()
 	for _, key := range slices.Sorted(maps.Keys(d.orphans)) {
 		o := d.orphans[key]

@@ -389,6 +389,7 @@ func (d *dist) loses(m *distMember) {
 			w.done(errorTerm(NoConnection))
 		}
 	}
+	d.restless = true
 	for _, o := range d.orphans { // perhaps somebody else decides now
 		if o.sent {
 			o.sent, o.next = false, d.now

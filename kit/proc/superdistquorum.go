@@ -132,12 +132,7 @@ func (d *dist) housekeep() {
 			w.done(errorTerm(term.Atom("timeout")))
 		}
 	}
-	for _, k := range d.sorted() {
-		if k.state == stopping && !k.killAt.IsZero() && !d.now.Before(k.killAt) {
-			k.killAt = time.Time{}
-			d.act.exit(k.pid, Kill)
-		}
-	}
+	d.killLate()
 	if d.ending == nil {
 		d.meet()
 	}
@@ -161,6 +156,24 @@ func (d *dist) housekeep() {
 	}
 }
 
+// killLate kills children that were told to end and have not.
+func (d *dist) killLate() {
+	if d.ends == 0 {
+		return
+	}
+	var late []string
+	for key, k := range d.kids {
+		if k.state == stopping && !k.killAt.IsZero() && !d.now.Before(k.killAt) {
+			late = append(late, key)
+		}
+	}
+	for _, key := range slices.Sorted(slices.Values(late)) {
+		k := d.kids[key]
+		k.killAt = time.Time{}
+		d.act.exit(k.pid, Kill)
+	}
+}
+
 // joined reports whether all members that are connected have met.
 func (d *dist) joined() bool {
 	for _, node := range d.act.connected() {
@@ -180,9 +193,11 @@ func (d *dist) next() time.Duration {
 			at = earlier(at, d.lease())
 		}
 	}
-	for _, k := range d.kids {
-		if k.state == stopping && !k.killAt.IsZero() {
-			at = earlier(at, k.killAt)
+	if d.ends > 0 {
+		for _, k := range d.kids {
+			if k.state == stopping && !k.killAt.IsZero() {
+				at = earlier(at, k.killAt)
+			}
 		}
 	}
 	for _, w := range d.joining {

@@ -47,18 +47,50 @@ type distProcess struct {
 
 func (a distProcess) self() term.Pid { return a.p.pid }
 
+// send does not connect to a node that is lost, as messages do else: members meet when the node comes back by itself.
 func (a distProcess) send(to term.Pid, msg term.Term) {
-	a.p.do(func(c *Core) { c.Send(a.p.pid, to, msg) })
+	a.p.do(func(c *Core) {
+		if c.up[to.Node] {
+			c.Send(a.p.pid, to, msg)
+		}
+	})
 }
 
 func (a distProcess) sendTo(node string, msg term.Term) {
-	a.p.do(func(c *Core) { c.SendName(a.p.pid, a.opts.Name, node, msg) })
+	a.p.do(func(c *Core) {
+		if c.up[node] {
+			c.SendName(a.p.pid, a.opts.Name, node, msg)
+		}
+	})
 }
 
-func (a distProcess) monitor(pid term.Pid) uint64 { return a.p.Monitor(pid) }
+func (a distProcess) monitor(pid term.Pid) (ref uint64) {
+	a.p.do(func(c *Core) {
+		if ref = a.lost(c, pid.Node); ref == 0 {
+			ref = c.Monitor(a.p.pid.ID, pid)
+		}
+	})
+	return ref
+}
 
-func (a distProcess) monitorName(node string) uint64 {
-	return a.p.MonitorName(a.opts.Name, kit.NodeName(node))
+func (a distProcess) monitorName(node string) (ref uint64) {
+	a.p.do(func(c *Core) {
+		if ref = a.lost(c, node); ref == 0 {
+			ref = c.MonitorName(a.p.pid.ID, a.opts.Name, node)
+		}
+	})
+	return ref
+}
+
+// lost is a monitor on a node that is not connected: its word comes at once.
+func (a distProcess) lost(c *Core, node string) uint64 {
+	if c.up[node] {
+		return 0
+	}
+	ref, me := c.ref(), c.procs.find(a.p.pid.ID)
+	me.watches(ref, watched{name: a.opts.Name, node: node})
+	c.down(me, ref, NoConnection)
+	return ref
 }
 
 func (a distProcess) demonitor(ref uint64) { a.p.Demonitor(ref) }
@@ -70,6 +102,9 @@ func (a distProcess) connected() (nodes []string) {
 
 // startPart begins a member's part there; when there is one meanwhile the new one ends at once.
 func (a distProcess) startPart(node string) {
+	if !slices.Contains(a.connected(), node) {
+		return
+	}
 	_ = a.p.rt.Cast(term.Pid{}, kit.NodeName(node), distFunc, []term.Term{a.options}) // it is tried again
 }
 
