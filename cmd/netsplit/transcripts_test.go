@@ -32,7 +32,7 @@ var transcripts = []struct {
 	{"silence", "message-partition", []string{"silent-cut"}},
 	{"seeing the system", "playground", []string{"at-a-glance", "full-mailbox", "copies-seen", "slow-link", "two-names"}},
 	{"names", "global-registry", []string{"registered", "released", "two-holders", "conflict-told"}},
-	{"remote processes", "remote-processes", []string{"spawned", "reasons", "noconnection"}},
+	{"remote processes", "remote-processes", []string{"spawned", "remote-reasons", "remote-noconnection"}},
 	{"shared counter", "master-recovery", []string{"shared-counter", "own-table"}},
 	{"supervisors", "master-recovery", []string{"supervised", "spread-children"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
@@ -45,6 +45,12 @@ var transcripts = []struct {
 func TestTranscripts(t *testing.T) {
 	played := []string{}
 	for _, session := range transcripts {
+		for _, name := range session.files {
+			if slices.Contains(played, name) {
+				t.Errorf("two sessions play lessons/output/%s.txt", name)
+			}
+			played = append(played, name)
+		}
 		t.Run(session.name, func(t *testing.T) {
 			p := player{home: t.TempDir()}
 			defer p.end(t)
@@ -57,7 +63,6 @@ func TestTranscripts(t *testing.T) {
 				p.play(t, name)
 			}
 		})
-		played = append(played, session.files...)
 	}
 	all, err := fs.Glob(lessons.FS, "output/*.txt")
 	if err != nil {

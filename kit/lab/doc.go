@@ -62,8 +62,8 @@
 //
 // A check is a pure function over the history (grade.Judge). It sees every request of the script or of the lab's
 // own clients: h.During(history.Work).Accesses() for the store operations, h.Events() for what nodes told,
-// h.Faults for what was cut or killed, h.Note(name) for what the script gave to answer(name, value). Package grade
-// has the common ones (Total, Replicas, InOrder, ...). A check passes, fails with a reason, what was expected and
+// h.Messages() for what processes were sent, h.Faults for what was cut or killed, h.Note(name) for what the script
+// gave to answer(name, value). Package grade has the common ones (Total, Replicas, InOrder, Genuine, ...). A check passes, fails with a reason, what was expected and
 // what was seen, or is inconclusive; a claim about faults carries receipts.
 //
 // A mutant is the solution with a few edits:

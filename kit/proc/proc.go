@@ -2,9 +2,10 @@
 // within a node and across nodes, with the answers that Erlang gives.
 //
 // Core decides and Runtime acts. Core is a state machine of one node: it takes what a process asks for or a peer
-// sends, changes its tables and says what is to be done (wake this process, send that signal). It has no goroutine,
-// lock or clock, and is tested by scripts. Runtime holds the lock around it, runs each process in a goroutine of its
-// own and carries the signals over the links that the node gives it (Peers).
+// sends, changes its tables and says what is to be done (run this process, send that signal). It has no goroutine
+// or clock, and is tested by scripts. Runtime holds the lock around it, runs each process in a goroutine of its own and
+// carries the signals over the links that the node gives it (Peers). Only mailboxes have locks of their own: a message to
+// a process of the same node goes past the core, which has nothing to decide about it.
 //
 // What holds between two processes: messages and signals from one to the other arrive in the order sent, or, when
 // the link between their nodes goes down, not at all from some point on; the sender gets no error for that. Links
