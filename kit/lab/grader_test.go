@@ -281,6 +281,26 @@ func TestStarvedGraderBlamesNobody(t *testing.T) {
 	}
 }
 
+// TestCheckTriesAgain wants a check to grade again only what a busy machine made unclear on a real cluster.
+func TestCheckTriesAgain(t *testing.T) {
+	for _, c := range []struct {
+		kind    Kind
+		lag     time.Duration
+		verdict grade.Verdict
+		want    bool
+	}{
+		{Script, 2 * starvedAfter, grade.Inconclusive, true},
+		{Script, 2 * starvedAfter, grade.Fail, false},
+		{Script, lagBeat, grade.Inconclusive, false},
+		{Code, 2 * starvedAfter, grade.Inconclusive, false},
+	} {
+		r := &grade.Result{Kind: string(c.kind), LagMillis: c.lag.Milliseconds(), Tasks: []grade.Task{{Verdict: grade.Pass}, {Verdict: c.verdict}}}
+		if got := starved(r); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
 func TestCheckProvesALab(t *testing.T) {
 	c := fakeCatalog(t)
 	g := &Grader{Env: fakeEnv()}
