@@ -1,5 +1,5 @@
-// Package soak proves the store under faults: clients run transactions through the doors of a cluster's nodes while a plan of
-// faults, drawn from a seed, kills nodes, cuts links and takes discs their power; then all is mended, and what was answered
+// Package soak proves the store and the processes of nodes under faults. What is promised of processes stands at ProcPlan. The
+// store is proved so: clients run transactions through the doors of a cluster's nodes while a plan of faults, drawn from a seed, kills nodes, cuts links and takes discs their power; then all is mended, and what was answered
 // and what is left are judged. It works in both worlds: on real processes, where kill -9 is one, and in the
 // simulator, where a seed decides everything and a failing run can be repeated.
 //
