@@ -92,37 +92,49 @@ func (c *Core) broadcast(s Signal) {
 	}
 }
 
-// addClaim notes a claim, and what is to be done about another for the same name.
+// addClaim notes a claim, and what is to be done about another for the same name. One that replaces others counts here
+// from now on. Of those only the nodes of their processes take them back, which may not see the new one: what one node
+// forgot in another's name would be missing here when the other keeps the name in the end.
 func (c *Core) addClaim(cl claim, replaces bool) {
 	if replaces {
 		for _, old := range slices.Clone(c.claims[cl.name]) {
-			if old.pid != cl.pid {
+			if old.pid.Node == c.self && old.pid != cl.pid {
 				c.dropClaim(old.name, old.pid)
 			}
 		}
 	}
 	list := c.claims[cl.name]
-	if slices.ContainsFunc(list, func(o claim) bool { return o.pid == cl.pid }) {
+	i := slices.IndexFunc(list, func(o claim) bool { return o.pid == cl.pid })
+	switch {
+	case i >= 0 && !replaces:
+	case i >= 0:
+		c.claims[cl.name] = append([]claim{list[i]}, slices.Delete(slices.Clone(list), i, i+1)...)
+	case replaces:
+		c.claims[cl.name] = append([]claim{cl}, list...)
+	default:
+		c.claims[cl.name] = append(list, cl)
+	}
+	if i >= 0 {
 		return
 	}
-	c.claims[cl.name] = append(list, cl)
 	for _, o := range list {
-		c.conflict(o, cl)
+		c.conflict(o, cl, replaces)
 	}
 }
 
 // conflict decides who settles a clash: of the two nodes that hold the name the one that comes first, since both see it
-// as soon as they see each other. When they do not, a third node settles it if it lasts.
-func (c *Core) conflict(a, b claim) {
+// as soon as they see each other. When they do not, a third node settles it if it lasts; so it is with a name that is being
+// replaced, which its holder gives up when it hears of that.
+func (c *Core) conflict(a, b claim, replaced bool) {
 	if comparePids(a.pid, b.pid) > 0 {
 		a, b = b, a
 	}
 	e := Effect{Clash: &clash{a.term, [2]term.Pid{a.pid, b.pid}, a.resolver}}
-	switch c.self {
-	case a.pid.Node:
-		e.Kind = Resolve
-	case b.pid.Node:
+	switch {
+	case c.self == b.pid.Node:
 		return
+	case c.self == a.pid.Node && !replaced:
+		e.Kind = Resolve
 	default:
 		e.Kind = Conflict
 	}

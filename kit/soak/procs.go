@@ -292,6 +292,11 @@ func (r *procRun) story(about []string) string {
 	var lines []line
 	for _, a := range r.actors {
 		if !slices.Contains(about, a.label) {
+			for _, e := range a.trace { // what others did to them
+				if b := r.byPid[e.pid]; b != nil && !e.got && e.what != "send" && slices.Contains(about, b.label) || len(about) == 0 && strings.HasPrefix(e.what, "global_") {
+					lines = append(lines, line{e.at, a.label + " " + e.String()})
+				}
+			}
 			continue
 		}
 		lines = append(lines, line{a.begun, fmt.Sprintf("%s is %s", a.label, term.String(a.pid))})

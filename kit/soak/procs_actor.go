@@ -95,10 +95,9 @@ func (a *actor) did(e event) {
 // work is an actor's life: it gets ready, acts, and ends with the run's work.
 func (a *actor) work(ctx context.Context) {
 	if !a.ready {
-		a.trap = a.rand.IntN(3) > 0
 		a.op(ctx, "monitor_nodes_reason", term.True)
-		if a.trap {
-			a.op(ctx, "trap_exit", term.True)
+		if a.rand.IntN(3) > 0 {
+			a.trap = a.op(ctx, "trap_exit", term.True).Status == door.OK
 		}
 		if a.gone() {
 			return
