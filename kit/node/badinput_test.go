@@ -2,7 +2,6 @@ package node
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +95,7 @@ func TestMessageTooLarge(t *testing.T) {
 			}
 		}
 		if got := ask("a", "mailbox", self); got != "[]" {
-			t.Error(fmt.Sprintf("%.300s", got))
+			t.Errorf("%.300s", got)
 		}
 	})
 }

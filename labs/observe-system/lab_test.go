@@ -96,8 +96,8 @@ func TestSameSeedSamePlant(t *testing.T) {
 		p := newPlant(rand.New(rand.NewPCG(seed, 3)))
 		return fmt.Sprint(p.workers, p.tables, p.from, p.to, p.delay)
 	}
-	if text(42) != text(42) {
-		t.Error("one seed gave two plants")
+	if first, again := text(42), text(42); first != again {
+		t.Errorf("one seed gave two plants:\n%s\n%s", first, again)
 	}
 	if text(42) == text(43) {
 		t.Error("two seeds gave the same plant")
