@@ -200,6 +200,8 @@ func (p *replay) got(e event) {
 		p.down(e)
 	case "EXIT":
 		p.exit(e)
+	case "global_name_conflict":
+		p.j.r.counts.Clashes++
 	case "nodeup":
 		if p.nodes[e.who] == "nodeup" {
 			p.problem("nodeup doubled", e, "of %s", e.who)
