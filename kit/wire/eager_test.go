@@ -7,7 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -38,13 +38,13 @@ func TestEager(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var taken atomic.Bool
-	e := &eagerReader{sock: sock, raw: raw, on: true, taken: &taken}
+	shared := &eagerness{}
+	e := &eagerReader{sock: sock, raw: raw, on: true, shared: shared}
 	buf := make([]byte, 16)
 	read := func() {
 		t.Helper()
-		if n, err := e.Read(buf); err != nil || string(buf[:n]) != "x" || taken.Load() {
-			t.Fatalf("read %q, %v, taken %v", buf[:n], err, taken.Load())
+		if n, err := e.Read(buf); err != nil || string(buf[:n]) != "x" || shared.taken.Load() {
+			t.Fatalf("read %q, %v, taken %v", buf[:n], err, shared.taken.Load())
 		}
 	}
 	send := func() {
@@ -81,12 +81,20 @@ func TestEager(t *testing.T) {
 	}
 	late(2 * leastRest)
 	e.rest = 0
-	taken.Store(true)
+	shared.taken.Store(true)
 	send()
-	if n, err := e.Read(buf); n != 1 || err != nil || !taken.Load() {
-		t.Fatalf("beside another reader: %d, %v, taken %v", n, err, taken.Load())
+	if n, err := e.Read(buf); n != 1 || err != nil || !shared.taken.Load() {
+		t.Fatalf("beside another reader: %d, %v, taken %v", n, err, shared.taken.Load())
 	}
-	taken.Store(false)
+	shared.taken.Store(false)
+
+	// As many connections as processors: somebody else needs this one.
+	e.rest, e.skip = 0, 0
+	shared.conns.Store(int32(runtime.GOMAXPROCS(0)))
+	time.AfterFunc(5*time.Millisecond, send)
+	if read(); e.rest != 0 || e.skip != 0 {
+		t.Fatalf("looked without a processor to spare: rests for %d reads of %d", e.rest, e.skip)
+	}
 
 	if err := sock.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)

@@ -5,14 +5,13 @@ package wire
 import (
 	"net"
 	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// eagerFor is how long a reader looks again before it sleeps: more than a round trip between two processes of one machine that are
-// both awake, and about what it takes the system to put a thread to sleep and to wake it.
-const eagerFor = 60 * time.Microsecond
+// eagerFor is how long a reader looks again before it sleeps: more than the first answer of a process that had to be woken takes,
+// some 60 us here, so that from the second on both sides are awake, and one takes 15.
+const eagerFor = 150 * time.Microsecond
 
 // A look that was in vain is not repeated for so many reads, and for twice as many after each further one.
 const (
@@ -24,10 +23,10 @@ const (
 // to sleep and to be woken takes several times as long as the answer itself. Whether it is likely it learns from experience: when
 // the other side is slow, or has no processor since others need it, looking soon stops.
 type eagerReader struct {
-	sock  *net.TCPConn
-	raw   syscall.RawConn
-	on    bool         // looks at all
-	taken *atomic.Bool // by one reader of the network at a time
+	sock   *net.TCPConn
+	raw    syscall.RawConn
+	on     bool // looks at all
+	shared *eagerness
 
 	rest, skip int // reads until it looks again; how many it was to be at last
 
@@ -43,9 +42,9 @@ func (e *eagerReader) Read(p []byte) (int, error) {
 	case !e.on:
 	case e.rest > 0:
 		e.rest--
-	case e.taken.CompareAndSwap(false, true):
+	case e.shared.room() && e.shared.taken.CompareAndSwap(false, true):
 		n := e.look(p)
-		e.taken.Store(false)
+		e.shared.taken.Store(false)
 		if n > 0 {
 			return n, nil
 		}

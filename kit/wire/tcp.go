@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,7 @@ type TCPConfig struct {
 // Rules act where data is sent. One thing they cannot do for a real process: when it is killed during a silent
 // cut, its kernel closes its sockets and the peer sees that.
 type TCP struct {
-	eager    atomic.Bool // one of the readers looks instead of waiting
+	eager    eagerness
 	id       identity
 	seed     uint64
 	logf     func(string, ...any)
@@ -48,6 +49,16 @@ type TCP struct {
 	sequence uint64
 	closed   bool
 }
+
+// eagerness says whether a reader of a network may look instead of waiting: one at a time, and only while there is a processor
+// for this node and each one that it is connected to. Where nodes share processors, looking takes them from those looked for:
+// three nodes on two of them commit a fifth to a third fewer transactions a second with it.
+type eagerness struct {
+	taken atomic.Bool  // one of the readers looks
+	conns atomic.Int32 // connections of the network
+}
+
+func (e *eagerness) room() bool { return int(e.conns.Load()) < runtime.GOMAXPROCS(0) }
 
 // ListenTCP opens the network of one node. An address in use is kit.Exists.
 func ListenTCP(cfg TCPConfig) (*TCP, error) {
@@ -253,6 +264,7 @@ func (n *TCP) newConn(sock *net.TCPConn) (*tcpConn, error) {
 		return nil, &kit.Error{Op: "connect", Kind: kit.Broken, Err: err}
 	}
 	n.conns[c] = struct{}{}
+	n.eager.conns.Store(int32(len(n.conns)))
 	return c, nil
 }
 
@@ -260,6 +272,7 @@ func (n *TCP) forget(c *tcpConn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.conns, c)
+	n.eager.conns.Store(int32(len(n.conns)))
 }
 
 // ruleChanged makes the connections of a peer obey its new rule.

@@ -75,7 +75,7 @@ func startConn(n *TCP, sock *net.TCPConn, number uint64) (*tcpConn, error) {
 	}
 	tune(sock, raw)
 	c := &tcpConn{net: n, number: number, sock: sock, raw: raw, wake: make(chan struct{}, 1),
-		eager: eagerReader{sock: sock, raw: raw, taken: &n.eager}}
+		eager: eagerReader{sock: sock, raw: raw, shared: &n.eager}}
 	c.in = bufio.NewReaderSize(&c.eager, readBuffer)
 	c.limit.Store(maxHello)
 	c.setLink("", new(Rules).link(""))
@@ -355,7 +355,7 @@ func (c *tcpConn) Gather() {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
 	c.gather = true
-	c.eager.on = runtime.GOMAXPROCS(0) > 1
+	c.eager.on = true
 }
 
 // corkTime bounds how long what is sent waits for a reader that is busy. The next frame sent after it takes all along.
