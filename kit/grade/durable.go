@@ -104,14 +104,24 @@ func showRow(t term.Term) string {
 
 // CutReceipt says whether a cut between two sides bit: while every link across was cut in both directions, were
 // operations in flight on either side, and were messages held or lost? Traffic counts stand in notes that the
-// recorder took when the world can count (TrafficNote); without them the operations alone must do.
+// recorder took when the world can count (TrafficNote), for the whole run; without them the operations alone must do. Of
+// several cuts it is the first that bit, else the first.
 func CutReceipt(h *history.History, left, right []kit.NodeName) Receipt {
-	r := Receipt{Fault: fmt.Sprintf("cut %s | %s", names(left), names(right))}
-	span, ok := cutSpan(h, left, right)
-	if !ok {
-		r.Evidence = "the two sides were never wholly cut off from each other"
-		return r
+	first := Receipt{Fault: fmt.Sprintf("cut %s | %s", names(left), names(right)), Evidence: "the two sides were never wholly cut off from each other"}
+	for i, span := range cutSpans(h, left, right) {
+		r := cutReceipt(h, left, right, span)
+		r.Fault = first.Fault
+		if r.Bit {
+			return r
+		}
+		if i == 0 {
+			first = r
+		}
 	}
+	return first
+}
+
+func cutReceipt(h *history.History, left, right []kit.NodeName, span history.Span) (r Receipt) {
 	nLeft, nRight := opsDuring(h, left, span), opsDuring(h, right, span)
 	held, counted := heldAcross(h, left, right)
 	r.Bit = nLeft > 0 && nRight > 0 && (!counted || held > 0)
@@ -123,24 +133,32 @@ func CutReceipt(h *history.History, left, right []kit.NodeName) Receipt {
 	return r
 }
 
-// cutSpan finds the first time at which all links across are cut both ways, until the first of them heals.
-func cutSpan(h *history.History, left, right []kit.NodeName) (history.Span, bool) {
-	span := history.Span{To: history.Open}
+// cutSpans gives the times during which all links across are cut both ways.
+func cutSpans(h *history.History, left, right []kit.NodeName) []history.Span {
+	spans := []history.Span{{To: history.Open}}
 	for _, a := range left {
 		for _, b := range right {
-			for _, dir := range [][2]kit.NodeName{{a, b}, {b, a}} {
-				cuts := h.Cuts(dir[0], dir[1])
-				if len(cuts) == 0 {
-					return span, false
-				}
-				span.From = max(span.From, cuts[0].From)
-				if to := cuts[0].To; to != history.Open && (span.To == history.Open || to < span.To) {
-					span.To = to
-				}
+			spans = overlaps(overlaps(spans, h.Cuts(a, b)), h.Cuts(b, a))
+		}
+	}
+	return spans
+}
+
+// overlaps gives what two lists of times have in common; each is in order.
+func overlaps(as, bs []history.Span) []history.Span {
+	var both []history.Span
+	for _, a := range as {
+		for _, b := range bs {
+			s := history.Span{From: max(a.From, b.From), To: a.To}
+			if a.To == history.Open || b.To != history.Open && b.To < a.To {
+				s.To = b.To
+			}
+			if s.To == history.Open || s.To > s.From {
+				both = append(both, s)
 			}
 		}
 	}
-	return span, span.To == history.Open || span.To > span.From
+	return both
 }
 
 func opsDuring(h *history.History, nodes []kit.NodeName, span history.Span) int {

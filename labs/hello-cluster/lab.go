@@ -69,10 +69,8 @@ func newMeeting(r *rand.Rand) *meeting {
 
 // setup lets the visitor in from the other node, puts its letters into its mailbox, and parts the nodes.
 func (m *meeting) setup(ctx context.Context, w *lab.World) error {
-	for _, n := range w.Nodes() {
-		if err := w.Do(ctx, "setup", n, "await_nodes", lab.List(term.Atom(other(n)))).Err(); err != nil {
-			return fmt.Errorf("await nodes on %s: %w", n, err)
-		}
+	if err := lab.AwaitNodes(ctx, w); err != nil {
+		return err
 	}
 	out := w.Do(ctx, "setup", m.leader, "spawn", term.Atom(m.runsOn), term.Atom("sleep"), lab.List(term.Int(asleep)))
 	if err := out.Err(); err != nil {

@@ -3,7 +3,6 @@
 package messagepartition
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 
@@ -37,7 +36,7 @@ func newPlan(seed uint64) lab.Plan {
 			"unnoticed": term.List(m.unnoticed),
 			"last":      m.last,
 		},
-		Setup: setup,
+		Setup: lab.AwaitNodes,
 		Checks: []lab.Check{
 			{Task: "order", Judge: m.order},
 			{Task: "loud", Judge: grade.All(grade.Genuine, m.loud)},
@@ -63,15 +62,6 @@ func newMail(r *rand.Rand) *mail {
 		return list
 	}
 	return &mail{before: letters(), during: letters(), after: letters(), unnoticed: letters(), last: letter()}
-}
-
-func setup(ctx context.Context, w *lab.World) error {
-	for _, n := range w.Nodes() {
-		if err := w.Do(ctx, "setup", n, "await_nodes", lab.List(term.Atom(other(n)))).Err(); err != nil {
-			return fmt.Errorf("await nodes on %s: %w", n, err)
-		}
-	}
-	return nil
 }
 
 func other(n kit.NodeName) kit.NodeName {

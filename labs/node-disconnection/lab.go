@@ -47,7 +47,7 @@ func newPlan(seed uint64) lab.Plan {
 	r.Shuffle(len(f.order), func(i, j int) { f.order[i], f.order[j] = f.order[j], f.order[i] })
 	return lab.Plan{
 		Hooks:   map[string]shell.Hook{"mishap": f.mishap},
-		Setup:   setup,
+		Setup:   lab.AwaitNodes,
 		Observe: observe,
 		Checks: []lab.Check{
 			{Task: "down", Judge: grade.All(grade.Genuine, down)},
@@ -55,15 +55,6 @@ func newPlan(seed uint64) lab.Plan {
 			{Task: "mishaps", Judge: f.judge},
 		},
 	}
-}
-
-func setup(ctx context.Context, w *lab.World) error {
-	for _, n := range w.Nodes() {
-		if err := w.Do(ctx, "setup", n, "await_nodes", lab.List(term.Atom(other(n)))).Err(); err != nil {
-			return fmt.Errorf("await nodes on %s: %w", n, err)
-		}
-	}
-	return nil
 }
 
 func other(n kit.NodeName) kit.NodeName {
