@@ -214,9 +214,14 @@ func (s *Session) entry(ctx context.Context, name, src string) (string, error) {
 	s.out.resetLimit(s.limits.Output)
 	var shown string
 	err = s.inside(ctx, name, src, func(th *starlark.Thread) error {
-		expr := soleExpr(f)
+		before, expr := lastExpr(f)
+		if len(before.Stmts) > 0 {
+			if err := starlark.ExecREPLChunk(before, th, s.globals); err != nil {
+				return err
+			}
+		}
 		if expr == nil {
-			return starlark.ExecREPLChunk(f, th, s.globals)
+			return nil
 		}
 		v, err := starlark.EvalExprOptions(f.Options, th, expr, s.globals)
 		if err != nil {
@@ -321,6 +326,17 @@ func (p *placed) Unwrap() []error { return []error{p.err, p.place} }
 type errWall struct{ d time.Duration }
 
 func (e errWall) Error() string { return fmt.Sprintf("the script ran longer than %v", e.d) }
+
+// lastExpr parts an entry into its last statement, if that is an expression, whose value is shown, and what comes before.
+func lastExpr(f *syntax.File) (before *syntax.File, expr syntax.Expr) {
+	last, ok := f.Stmts[len(f.Stmts)-1].(*syntax.ExprStmt)
+	if !ok {
+		return f, nil
+	}
+	head := *f
+	head.Stmts = f.Stmts[:len(f.Stmts)-1]
+	return &head, last.X
+}
 
 func soleExpr(f *syntax.File) syntax.Expr {
 	if len(f.Stmts) == 1 {
