@@ -166,7 +166,7 @@ func (c *shellCmd) terminal(tty *os.File) shell.Terminal {
 	for _, n := range c.cluster.Nodes() {
 		names = append(names, string(n))
 	}
-	t.Greet = fmt.Sprintf("lab %s, nodes %s. help() explains, Ctrl-C stops what runs, Ctrl-D leaves.", c.cluster.Lab(), strings.Join(names, ", "))
+	t.Greet = fmt.Sprintf("lab %s, nodes %s\nhelp() explains, Ctrl-C stops what runs, Ctrl-D leaves", c.cluster.Lab(), strings.Join(names, ", "))
 	if home, err := cluster.Home(); err == nil {
 		t.History = filepath.Join(home, "shell_history.jsonl")
 	}
