@@ -88,14 +88,6 @@ func TestEager(t *testing.T) {
 	}
 	shared.taken.Store(false)
 
-	// As many connections as processors: somebody else needs this one.
-	e.rest, e.skip = 0, 0
-	shared.conns.Store(int32(runtime.GOMAXPROCS(0)))
-	time.AfterFunc(5*time.Millisecond, send)
-	if read(); e.rest != 0 || e.skip != 0 {
-		t.Fatalf("looked without a processor to spare: rests for %d reads of %d", e.rest, e.skip)
-	}
-
 	if err := sock.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
@@ -108,5 +100,22 @@ func TestEager(t *testing.T) {
 	far.Close()
 	if _, err := e.Read(buf); err != io.EOF {
 		t.Fatalf("at the end: %v", err)
+	}
+}
+
+// TestEagerYields reads while the network has as many connections as the machine processors: somebody else needs this one, so the
+// reader does not look.
+func TestEagerYields(t *testing.T) {
+	sock, far := sockets(t)
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := &eagerness{}
+	shared.conns.Store(int32(runtime.GOMAXPROCS(0)))
+	e := &eagerReader{sock: sock, raw: raw, on: true, shared: shared}
+	time.AfterFunc(5*time.Millisecond, func() { _, _ = far.Write([]byte("x")) })
+	if n, err := e.Read(make([]byte, 1)); n != 1 || err != nil || e.rest != 0 || e.skip != 0 {
+		t.Fatalf("read %d, %v; it rests for %d reads of %d", n, err, e.rest, e.skip)
 	}
 }
