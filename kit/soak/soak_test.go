@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv("NETSPLIT_NODE") != "" {
 		os.Exit(node.Process(node.App{}, os.Stderr))
 	}
+	// Nodes that the race detector watches would sleep for a second before they exit.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	os.Exit(m.Run())
 }
 
