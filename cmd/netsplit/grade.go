@@ -39,7 +39,7 @@ func newGradeCmd() *cobra.Command {
 			"grading itself broke.\n\n" + formatsHelp(writers),
 		Example: "  netsplit grade\n  netsplit grade ./my-work --seed 42\n  netsplit grade --format json --out result.json\n" +
 			"  netsplit grade --format gradescope --out /autograder/results/results.json",
-		Args:    cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runGrade(cmd, strings.Join(args, ""), f)
 		},
