@@ -174,6 +174,17 @@ func TestAnnotationsAsTheRunnerReadsThem(t *testing.T) {
 	}
 }
 
+// TestTextCommandsNobody: the text for people may be printed by a job's step as well.
+func TestTextCommandsNobody(t *testing.T) {
+	for name, r := range map[string]*Result{"sample": sample(), "unrun": unrun(), "hostile": hostileOf(10)} {
+		for _, text := range regexp.MustCompile("\r\n|\r|\n").Split(string(written(t, "text", r)), -1) {
+			if c, ok := readCommand(text); ok {
+				t.Errorf("%s: the runner reads %q from %.100q", name, c, text)
+			}
+		}
+	}
+}
+
 // TestSummaryHoldsNoMarkup takes the blocks out of a summary and wants nothing but our own Markdown and tags.
 func TestSummaryHoldsNoMarkup(t *testing.T) {
 	block := regexp.MustCompile(`(?s)<pre>([^<>]*)</pre>`)

@@ -71,8 +71,11 @@ const evil = "x\n::error::forged\n  ::set-output name=score::100\r::stop-command
 	"[click](javascript:x) @octocat #1 **bold** `code` %0A%0D%25 a%3Ab,title=z\n[[ATTACHMENT|/etc/passwd]] \"quoted\" 'single' {\"status\":\"pass\"}\n"
 
 // hostile has evil in every text that there is, with lines of 10 MB, scores out of range and names that repeat.
-func hostile() *Result {
-	long := evil + strings.Repeat("A\x1b\"<\\", 2<<20)
+func hostile() *Result { return hostileOf(2 << 20) }
+
+// hostileOf is the same with lines of size times five bytes.
+func hostileOf(size int) *Result {
+	long := evil + strings.Repeat("A\x1b\"<\\", size)
 	r := &Result{Lab: evil, Title: evil, Kind: evil, Version: evil, Verdict: Fail, Seed: 1<<64 - 1, Seeds: 9, Millis: -5, Isolation: evil,
 		Stopped: long, Output: long, Submission: Submission{Dir: "/", Name: evil}}
 	for i := range 40 {
