@@ -78,7 +78,7 @@ func hostileOf(size int) *Result {
 	long := evil + strings.Repeat("A\x1b\"<\\", size)
 	r := &Result{Lab: evil, Title: evil, Kind: evil, Version: evil, Verdict: Fail, Seed: 1<<64 - 1, Seeds: 9, Millis: -5, Isolation: evil,
 		Stopped: long, Output: long, Submission: Submission{Dir: "/", Name: evil}}
-	for i := range 40 {
+	for i := range 20 {
 		t := Task{Name: evil, Title: evil, Rationale: evil, Why: long, Expected: evil, Actual: long, Lesson: evil, Replay: evil, Diagram: evil,
 			Verdict: []Verdict{Fail, Pass, Inconclusive, Skipped}[i%4], Score: 50, Max: 10, Receipts: []Receipt{{Fault: evil, Evidence: evil}}}
 		switch i {
