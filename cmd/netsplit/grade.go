@@ -29,22 +29,25 @@ type gradeFlags struct {
 
 func newGradeCmd() *cobra.Command {
 	var f gradeFlags
+	writers := grade.Writers()
 	cmd := &cobra.Command{
 		Use:   "grade [DIR|LAB]",
 		Short: "Grade your work on a lab, and say why",
 		Long: "Runs your work on fresh clusters with other random data, records what every client asked and was told,\n" +
 			"and judges that. Without an argument it grades the workspace you are in.\n\n" +
 			"The exit status is 0 for pass, 1 for fail, 2 when nothing can be said (inconclusive), and 3 when the\n" +
-			"grading itself broke.",
-		Example: "  netsplit grade\n  netsplit grade ./my-work --seed 42\n  netsplit grade --format json --out result.json",
-		Args:    cobra.MaximumNArgs(1),
+			"grading itself broke.\n\n" + formatsHelp(writers),
+		Example: "  netsplit grade\n  netsplit grade ./my-work --seed 42\n  netsplit grade --format json --out result.json\n" +
+			"  netsplit grade --format gradescope --out /autograder/results/results.json",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runGrade(cmd, strings.Join(args, ""), f)
 		},
 	}
-	var formats []string
-	for _, w := range grade.Writers() {
+	var formats, described []string
+	for _, w := range writers {
 		formats = append(formats, w.Name)
+		described = append(described, cobra.CompletionWithDesc(w.Name, w.About))
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.solution, "solution", false, "grade the reference solution of the lab")
@@ -52,13 +55,36 @@ func newGradeCmd() *cobra.Command {
 	flags.IntVar(&f.seeds, "seeds", 0, "how many runs, each with the next seed (default: what the lab says)")
 	flags.StringVar(&f.format, "format", formats[0], "one of "+strings.Join(formats, ", "))
 	flags.StringVar(&f.out, "out", "", "write the result into this file, and the text to standard output")
+	if err := cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(described, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is such a flag, and it has no other completion
+	}
 	return grading(cmd)
+}
+
+// formatsHelp says what each format is for and what differs with it.
+func formatsHelp(writers []grade.Writer) string {
+	var b strings.Builder
+	b.WriteString("The formats, for --format:\n")
+	for _, w := range writers {
+		fmt.Fprintf(&b, "  %-12s %s\n", w.Name, w.About)
+	}
+	b.WriteString("\nWith github the annotations go to standard output, and the job summary is appended to the file that\n" +
+		"GITHUB_STEP_SUMMARY names, or written to that of --out. Where a system takes the verdict from the file and any\n" +
+		"status but 0 for a grader that broke, the status is 0 for every verdict (gradescope, exercism), or for pass and\n" +
+		"fail (classroom50, whose file cannot say inconclusive). What a system has no word for is said in the text.")
+	return b.String()
 }
 
 func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
 	writer, err := grade.Format(f.format)
 	if err != nil {
 		return err
+	}
+	setting := grade.Setting{Getenv: os.Getenv, Now: time.Now()}
+	if writer.Ready != nil {
+		if err := writer.Ready(setting); err != nil {
+			return err
+		}
 	}
 	if f.seeds < 0 {
 		return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d runs cannot be made", f.seeds), Hint: "--seeds takes 1 or more"}
@@ -81,8 +107,12 @@ func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
 		return err
 	}
 	remember(cmd.ErrOrStderr(), r)
-	if err := deliver(cmd.OutOrStdout(), writer, f.out, r); err != nil {
+	setting.Now = time.Now()
+	if err := deliver(cmd.OutOrStdout(), writer, f.out, r, setting); err != nil {
 		return err
+	}
+	if writer.Status != nil {
+		return exitCode{code: writer.Status(r.Verdict)}
 	}
 	return exitCode{code: r.Verdict.ExitCode()}
 }
@@ -109,19 +139,58 @@ func pick(c lab.Catalog, arg string, solution bool) (*lab.Lab, lab.Submission, e
 	return t.lab, sub, err
 }
 
-// deliver writes the result to out in the wanted format; with a file the format goes there and the text to out.
-func deliver(out io.Writer, w grade.Writer, file string, r *grade.Result) error {
+// deliver writes the result to out in the wanted format; with a file the format goes there and the text to out. A
+// format with a summary always goes to out, and the summary to the file, or to where GitHub wants it.
+func deliver(out io.Writer, w grade.Writer, file string, r *grade.Result, s grade.Setting) error {
+	if w.Summary != nil {
+		if err := w.Write(out, r, s); err != nil {
+			return err
+		}
+		return deliverSummary(w, file, r, s)
+	}
 	if file == "" {
-		return w.Write(out, r)
+		return w.Write(out, r, s)
 	}
 	var b bytes.Buffer
-	if err := w.Write(&b, r); err != nil {
+	if err := w.Write(&b, r, s); err != nil {
 		return err
 	}
 	if err := replaceFile(file, b.Bytes()); err != nil {
 		return &kit.Error{Op: "write result", Kind: kit.Refused, Err: err}
 	}
 	return grade.Text(out, r)
+}
+
+// deliverSummary replaces the file, or appends to the one that collects what the steps of a job have to say. Outside
+// a job, and with no file named, nobody wants a summary.
+func deliverSummary(w grade.Writer, file string, r *grade.Result, s grade.Setting) error {
+	collected := s.Getenv("GITHUB_STEP_SUMMARY")
+	if file == "" && collected == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	err := w.Summary(&b, r)
+	switch {
+	case err != nil:
+	case file != "":
+		err = replaceFile(file, b.Bytes())
+	default:
+		err = appendFile(collected, b.Bytes())
+	}
+	if err != nil {
+		return &kit.Error{Op: "write job summary", Kind: kit.Refused, Err: err}
+	}
+	return nil
+}
+
+// appendFile adds to a file, which it makes if there is none.
+func appendFile(name string, b []byte) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
 }
 
 // replaceFile writes a file so that a reader finds the old or the new one, never half of it.

@@ -234,10 +234,11 @@ func faultEvent(f history.Fault, lane func(string) int) diagram.Event {
 }
 
 // Clean makes bytes that came from a submission harmless in a terminal, a log or a page: control characters,
-// escape sequences' introducers and invalid UTF-8 become visible or vanish; line ends and tabs stay.
+// escape sequences' introducers and invalid UTF-8 become visible or vanish; line ends and tabs stay. "##[" is parted,
+// because GitHub's runner takes it for a command wherever it stands in a line that a step prints.
 func Clean(s string) string {
 	s = strings.ToValidUTF8(s, "?")
-	return strings.Map(func(r rune) rune {
+	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return r
@@ -250,4 +251,5 @@ func Clean(s string) string {
 		}
 		return r
 	}, s)
+	return strings.ReplaceAll(s, "##[", "## [")
 }

@@ -4,24 +4,62 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+	"time"
 
 	"netsplit/kit"
 )
 
-// Writer writes a result in one format.
+// Setting is what a writer may know of the place it writes for, beside the result.
+type Setting struct {
+	Getenv func(string) string
+	Now    time.Time
+}
+
+// Writer writes a result in one format. Write is a function of its arguments alone.
 type Writer struct {
 	Name  string
 	About string
-	Write func(w io.Writer, r *Result) error
+	Write func(w io.Writer, r *Result, s Setting) error
+	// Ready, where there is one, says before anything is graded that Write would fail in this setting.
+	Ready func(s Setting) error
+	// Summary, where there is one, is a second document beside what Write writes.
+	Summary func(w io.Writer, r *Result) error
+	// Status gives the process status that the consumer expects after Write; nil is Verdict.ExitCode.
+	Status func(v Verdict) int
 }
 
 // Writers lists the formats, the default first. A new one is a line here.
 func Writers() []Writer {
 	return []Writer{
-		{Name: "text", About: "for people", Write: Text},
-		{Name: "json", About: "the whole result; netsplit replay reads it", Write: JSON},
+		{Name: "text", About: "for people", Write: alone(Text)},
+		{Name: "json", About: "the whole result, which netsplit replay reads; kit/grade/result.schema.json describes it", Write: alone(JSON)},
+		{Name: "junit", About: "JUnit XML for GitLab, Jenkins and others", Write: alone(JUnit)},
+		{Name: "github", About: "annotations for a GitHub Actions step, and its job summary", Write: alone(Annotations), Summary: JobSummary},
+		{Name: "gradescope", About: "Gradescope's results.json", Write: alone(Gradescope), Status: ran},
+		{Name: "exercism", About: "results.json (version 3) of an Exercism test runner", Write: alone(Exercism), Status: ran},
+		{Name: "classroom50", About: "result.json (result/v1) of a Classroom 50 autograder", Write: Classroom50, Ready: classroom50Ready,
+			Status: conclusive},
 	}
+}
+
+// alone is for a writer that needs the result only.
+func alone(write func(io.Writer, *Result) error) func(io.Writer, *Result, Setting) error {
+	return func(w io.Writer, r *Result, _ Setting) error { return write(w, r) }
+}
+
+// ran is the status for a consumer that reads the verdict from the file and takes any other status for a grader
+// that broke.
+func ran(Verdict) int { return ExitPass }
+
+// conclusive is the same, for a consumer whose file has no place for an inconclusive verdict: there the broken
+// grader is the only honest answer.
+func conclusive(v Verdict) int {
+	if v == Pass || v == Fail {
+		return ExitPass
+	}
+	return v.ExitCode()
 }
 
 // Format finds a writer by name. When there is none the error names those that exist.
@@ -108,9 +146,15 @@ func Text(w io.Writer, r *Result) error {
 			break
 		}
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, inert(Clean(b.String())))
 	return err
 }
+
+// commandStart is the start of a line that GitHub's runner takes for a command: it ignores space of any kind.
+var commandStart = regexp.MustCompile(`(?m)^([\t\v\f\p{Z}]*)::`)
+
+// inert keeps a text that a step of a job prints from commanding the runner, whatever the submission put into it.
+func inert(text string) string { return commandStart.ReplaceAllString(text, "$1| ::") }
 
 func seedsText(n int) string {
 	if n <= 1 {
