@@ -45,17 +45,23 @@ func AddToList(src []byte, slug string) ([]byte, error) {
 	if name != path.Base(at) {
 		spec = name + " " + spec
 	}
-	entry, after := "\n\t\t"+name+".Lab,", list.Lbrace+1
-	if n := len(list.Elts); n > 0 { // a comma that stands after the last entry now stands after ours
-		entry, after = ",\n\t\t"+name+".Lab", list.Elts[n-1].End()
+	entry, after := "\n\t\t"+name+".Lab,\n\t", offset(list.Lbrace)+1
+	if n := len(list.Elts); n > 0 {
+		end := offset(list.Elts[n-1].End())
+		line := bytes.IndexByte(src[end:], '\n')
+		if src[end] == ',' && line >= 0 && end+line < offset(list.Rbrace) { // a comment stays with its entry
+			entry, after = "\n\t\t"+name+".Lab,", end+line
+		} else {
+			entry, after = ",\n\t\t"+name+".Lab", end
+		}
 	}
 	last := imports.Specs[len(imports.Specs)-1]
 	var out bytes.Buffer // the imports come first in any Go file
 	out.Write(src[:offset(last.Pos())])
 	out.WriteString(spec + "\n\t")
-	out.Write(src[offset(last.Pos()):offset(after)])
+	out.Write(src[offset(last.Pos()):after])
 	out.WriteString(entry)
-	out.Write(src[offset(after):])
+	out.Write(src[after:])
 	done, err := format.Source(out.Bytes()) // sorts the imports, too
 	if err != nil {
 		return nil, refuse(err)
