@@ -14,19 +14,28 @@ import (
 
 // loadCourse reads the lessons that this binary carries, and checks them against its labs.
 func loadCourse() (*lesson.Course, error) {
-	c, err := catalog()
+	src, err := courseSources()
 	if err != nil {
 		return nil, err
+	}
+	return lesson.Load(src)
+}
+
+// courseSources is what the course is read from: lessons, what they quote, and the labs.
+func courseSources() (lesson.Sources, error) {
+	c, err := catalog()
+	if err != nil {
+		return lesson.Sources{}, err
 	}
 	src := lesson.Sources{Lessons: lessons.FS, Quotes: quotes{"lessons": lessons.FS, "labs": labs.FS, "solutions": solutions.FS}}
 	for _, l := range c.All() {
 		ref, err := lessonLab(l)
 		if err != nil {
-			return nil, err
+			return lesson.Sources{}, err
 		}
 		src.Labs = append(src.Labs, ref)
 	}
-	return lesson.Load(src)
+	return src, nil
 }
 
 // lessonLab gives what lessons and pages show of a lab.

@@ -41,6 +41,7 @@ func verbs() []*cobra.Command {
 		newHintCmd(),
 		newReplayCmd(),
 		newCheckCmd(),
+		newNewCmd(),
 		newNodeCmd(),
 		newBenchNodeCmd(),
 		newScriptCmd(),

@@ -11,7 +11,8 @@
 //	labs/<slug>/mutants/<name>/verdict.yaml   a wrong answer and the verdict it must get (type Mutant)
 //	solutions/<slug>/          the reference answer, the same file names as the starter; run.star for answers.yaml
 //
-// and a line in labs/labs.go. The front matter:
+// and a line in labs/labs.go. "netsplit new lab NAME" in a checkout writes a small one, sound as it stands, to begin with. The
+// front matter:
 //
 //	---
 //	title: A total that holds

@@ -1,7 +1,8 @@
 // Package lesson reads the course: Markdown files with front matter become typed lessons, checked down to the
 // last link, and are written as HTML for the site and as text for a terminal.
 //
-// A lesson is lessons/<n-part>/<nn-name>.md; its part and its place follow from its path. Beyond CommonMark
+// A lesson is lessons/<n-part>/<nn-name>.md; its part and its place follow from its path. "netsplit new lesson PART/NAME"
+// writes one to begin with. Beyond CommonMark
 // and GitHub's tables, task lists and footnotes a lesson may hold:
 //
 //	> [!NOTE] Title           a callout: NOTE, TIP, IMPORTANT, WARNING, CAUTION, TRY, PREDICT, ANSWER;
