@@ -90,6 +90,7 @@ type process struct {
 	trap     bool
 	box      mailbox
 	links    map[term.Pid]struct{}
+	unlinked map[term.Pid]int // of other nodes: how many unlinks have not come to them yet, see Unlink
 	monitors map[uint64]watched
 	watchers map[watcher]struct{}
 	call     *watcher // who waits for the function's answer, and under what reference
@@ -281,6 +282,10 @@ func (c *Core) bounce(s Signal) {
 		if p != nil {
 			c.exitSignal(p, Signal{Op: OpExitLink, From: s.To, To: p.pid, Term: NoConnection})
 		}
+	case OpUnlink:
+		if p != nil {
+			p.unlinkArrived(s.To)
+		}
 	case OpMonitor, OpMonitorName:
 		if p != nil {
 			c.down(p, s.Ref, NoConnection)
@@ -325,7 +330,7 @@ func (c *Core) Signal(s Signal) {
 		if p := c.names[s.Name]; p != nil {
 			c.put(p, s.Term, s.size)
 		}
-	case OpLink, OpUnlink:
+	case OpLink, OpUnlink, OpUnlinked:
 		c.linked(s)
 	case OpExit, OpExitLink:
 		if p := c.find(s.To); p != nil {

@@ -34,7 +34,9 @@ func (p *process) link(to term.Pid) {
 	p.links[to] = struct{}{}
 }
 
-// Unlink takes a link away; when it returns no exit signal comes over it any more.
+// Unlink takes a link away; when it returns no exit signal comes over it any more. The other side may be linking at the same
+// time: its signal, sent before this one came, must not make a link that it does not have itself. So links from there do not count
+// until it tells that the unlink has come (Erlang's distribution protocol, UNLINK_ID and UNLINK_ID_ACK, since OTP 23).
 func (c *Core) Unlink(id uint64, to term.Pid) {
 	p := c.procs.find(id)
 	if p == nil {
@@ -42,17 +44,45 @@ func (c *Core) Unlink(id uint64, to term.Pid) {
 	}
 	if _, ok := p.links[to]; ok {
 		delete(p.links, to)
+		if to.Node != c.self && c.reaches(to.Node) {
+			if p.unlinked == nil {
+				p.unlinked = map[term.Pid]int{}
+			}
+			p.unlinked[to]++
+		}
 		c.along(to.Node, Signal{Op: OpUnlink, From: p.pid, To: to})
 	}
 }
 
-// linked takes OpLink and OpUnlink.
+// unlinkArrived takes that one more unlink has come to a process, or is lost with the links that it could meet.
+func (p *process) unlinkArrived(to term.Pid) {
+	if p.unlinked == nil {
+		return
+	}
+	if p.unlinked[to]--; p.unlinked[to] <= 0 {
+		delete(p.unlinked, to)
+	}
+}
+
+// linked takes OpLink, OpUnlink and OpUnlinked.
 func (c *Core) linked(s Signal) {
 	p := c.find(s.To)
+	if s.To.Node != c.self {
+		return // nobody here can answer for another node
+	}
 	switch {
-	case s.Op == OpUnlink && p != nil:
-		delete(p.links, s.From)
-	case s.Op == OpUnlink, s.To.Node != c.self: // nobody here can answer for another node
+	case s.Op == OpUnlink:
+		if p != nil {
+			delete(p.links, s.From)
+		}
+		if s.From.Node != c.self {
+			c.along(s.From.Node, Signal{Op: OpUnlinked, From: s.To, To: s.From})
+		}
+	case s.Op == OpUnlinked:
+		if p != nil && p.unlinked[s.From] > 0 {
+			p.unlinkArrived(s.From)
+		}
+	case p != nil && p.unlinked[s.From] > 0:
 	case p == nil:
 		c.route(s.From.Node, Signal{Op: OpExitLink, From: s.To, To: s.From, Term: NoProc})
 	default:

@@ -150,6 +150,11 @@ func (c *Core) cutOff(p *process, node string) {
 			c.down(p, ref, NoConnection)
 		}
 	}
+	for q := range p.unlinked {
+		if q.Node == node {
+			delete(p.unlinked, q)
+		}
+	}
 	for _, q := range sortedPids(p.links) {
 		if q.Node == node {
 			c.exitSignal(p, Signal{Op: OpExitLink, From: q, To: p.pid, Term: NoConnection})

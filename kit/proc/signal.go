@@ -39,6 +39,7 @@ const (
 	OpWithdraw                  // Ref, Term: {name, pid}: the holder's node is to give the name up
 	OpDone                      // Ref: that was done
 	OpSync                      // Ref
+	OpUnlinked                  // To: its OpUnlink has come to From
 	lastOp
 )
 
@@ -120,7 +121,7 @@ func Decode(from string, frame []byte) (Signal, error) {
 // needsTerm are the signals that mean nothing without a term.
 func (o Op) needsTerm() bool {
 	switch o {
-	case OpLink, OpUnlink, OpMonitor, OpMonitorName, OpDemonitor, OpLost, OpUnlockAll, OpDone, OpSync:
+	case OpLink, OpUnlink, OpUnlinked, OpMonitor, OpMonitorName, OpDemonitor, OpLost, OpUnlockAll, OpDone, OpSync:
 		return false
 	}
 	return true
