@@ -30,6 +30,8 @@ type Grader struct {
 type Options struct {
 	Seed  uint64 // of the first run; 0 draws one
 	Seeds int    // how many runs; 0 is what the manifest says
+	// Shown, when set, is given each failed task's history, as it is explained. It is called before Grade returns.
+	Shown func(sub Submission, t Telling)
 }
 
 // The isolation that a result names.
@@ -81,6 +83,7 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 		return nil, err
 	}
 	led.fill(r)
+	led.tell(o.Shown)
 	if l.Tests != nil {
 		if err := g.gradeTests(ctx, l, sub, o, r); err != nil {
 			return nil, err

@@ -33,7 +33,7 @@ Greet.
 	labs := fstest.MapFS{
 		"greeter/README.md":                 {Data: []byte(readme)},
 		"greeter/starter/main.go":           {Data: []byte(program1("return term.Atom(\"nothing\"), nil"))},
-		"greeter/mutants/rude/verdict.yaml": {Data: []byte("about: says the wrong word\ntests: true\nedits: [{file: words.go, old: '\"hello\"', new: '\"go away\"'}]\n")},
+		"greeter/mutants/rude/verdict.yaml": {Data: []byte("about: says the wrong word\ntests: true\nclue: the word\nedits: [{file: words.go, old: '\"hello\"', new: '\"go away\"'}]\n")},
 	}
 	solutions := fstest.MapFS{
 		"greeter/main.go":       {Data: []byte(program1("return term.Atom(word()), nil"))},
