@@ -65,6 +65,9 @@ func storyOf(h *history.History, evidence []int) []Moment {
 			faults = append(faults, m)
 		}
 	}
+	if len(faults) == 0 {
+		faults = lastTrouble(h, ops, from)
+	}
 	if len(ops) > maxExcerpt {
 		half := maxExcerpt / 2
 		ops = slices.Concat(ops[:half], ops[len(ops)-half:])
@@ -74,10 +77,36 @@ func storyOf(h *history.History, evidence []int) []Moment {
 	return story
 }
 
+// lastTrouble gives the faults that were over when the evidence began, when it is about the nodes concerned: what was
+// mended last before it, and how that had been broken. What goes wrong after a heal goes wrong because of the cut.
+func lastTrouble(h *history.History, ops []Moment, from time.Duration) []Moment {
+	concerned := func(f history.Fault) bool {
+		return f.Err == "" && slices.ContainsFunc(ops, func(m Moment) bool { return m.Op.Node == f.Node || m.Op.Node == f.Peer })
+	}
+	mended := time.Duration(-1)
+	for _, f := range h.Faults {
+		if mends(f) && f.At < from && concerned(f) {
+			mended = max(mended, f.At)
+		}
+	}
+	var all []Moment
+	for _, m := range Moments(h) {
+		f := m.Fault
+		switch {
+		case f == nil || mended < 0 || f.At > mended || !concerned(*f):
+		case mends(*f) && f.At == mended, !mends(*f) && inForce(h, *f, mended-1):
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func mends(f history.Fault) bool { return f.What == "heal" || f.What == "restart" || f.What == "resume" }
+
 // inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same node or link
 // in between.
 func inForce(h *history.History, f history.Fault, at time.Duration) bool {
-	if f.What == "heal" || f.What == "restart" || f.What == "resume" || f.Err != "" {
+	if mends(f) || f.Err != "" {
 		return false
 	}
 	return !slices.ContainsFunc(h.Faults, func(g history.Fault) bool {

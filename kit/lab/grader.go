@@ -133,7 +133,7 @@ func DrawSeed() uint64 {
 
 func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
 	r := &grade.Result{Lab: l.Slug, Title: l.Manifest.Title, Kind: string(l.Manifest.Kind), Version: g.Version, Seed: o.Seed,
-		Seeds: o.Seeds, Isolation: isolationCode,
+		Seeds: o.Seeds, Isolation: isolationCode, Standing: l.Standing(),
 		Submission: grade.Submission{Dir: sub.Dir, Name: sub.Name, Digest: sub.Digest()}}
 	if l.Manifest.Kind.live() {
 		r.Isolation = isolationScript + "not run"

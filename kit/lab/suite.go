@@ -162,7 +162,7 @@ func (g *Grader) tryMutants(ctx context.Context, l *Lab, sub Submission, seed ui
 	} else {
 		actual += "; one of those that were not fails the tests now and then: it goes wrong in " + byLuck[0].Clue
 	}
-	f := grade.Failed(fmt.Sprintf("the tests pass although the program is wrong, with %d wrong programs of %d", total-caught, total),
+	f := grade.Failed(fmt.Sprintf("%d of %d wrong programs pass the tests", total-caught, total),
 		fmt.Sprintf("at least %d of %d wrong programs caught, every time", need, total), actual)
 	f.Credit = float64(caught) / float64(total)
 	return f, nil
