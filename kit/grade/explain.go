@@ -101,7 +101,9 @@ func lastTrouble(h *history.History, ops []Moment, from time.Duration) []Moment 
 	return all
 }
 
-func mends(f history.Fault) bool { return f.What == "heal" || f.What == "restart" || f.What == "resume" }
+func mends(f history.Fault) bool {
+	return f.What == "heal" || f.What == "restart" || f.What == "resume"
+}
 
 // inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same node or link
 // in between.
