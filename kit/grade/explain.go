@@ -85,7 +85,7 @@ func lastTrouble(h *history.History, ops []Moment, from time.Duration) []Moment 
 	}
 	mended := time.Duration(-1)
 	for _, f := range h.Faults {
-		if mends(f) && f.At < from && concerned(f) {
+		if f.Mends() && f.At < from && concerned(f) {
 			mended = max(mended, f.At)
 		}
 	}
@@ -94,25 +94,21 @@ func lastTrouble(h *history.History, ops []Moment, from time.Duration) []Moment 
 		f := m.Fault
 		switch {
 		case f == nil || mended < 0 || f.At > mended || !concerned(*f):
-		case mends(*f) && f.At == mended, !mends(*f) && inForce(h, *f, mended-1):
+		case f.Mends() && f.At == mended, !f.Mends() && inForce(h, *f, mended-1):
 			all = append(all, m)
 		}
 	}
 	return all
 }
 
-func mends(f history.Fault) bool {
-	return f.What == "heal" || f.What == "restart" || f.What == "resume"
-}
-
-// inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same node or link
-// in between.
+// inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same part of the same
+// node or link in between.
 func inForce(h *history.History, f history.Fault, at time.Duration) bool {
-	if mends(f) || f.Err != "" {
+	if f.Mends() || f.Err != "" {
 		return false
 	}
 	return !slices.ContainsFunc(h.Faults, func(g history.Fault) bool {
-		return g.Node == f.Node && g.Peer == f.Peer && g.At > f.At && g.At <= at && g.Err == ""
+		return g.Node == f.Node && g.Peer == f.Peer && g.Part() == f.Part() && g.At > f.At && g.At <= at && g.Err == ""
 	})
 }
 
@@ -125,18 +121,44 @@ func line(m Moment) string {
 	return Clean(fmt.Sprintf("%9s  %-8s %s  %s → %s", ms(o.Begin), o.Client, o.Node, request(*o), answer(*o)))
 }
 
+// faultText tells a fault: in the words of the order that was given, and for what befalls a machine in a sentence.
 func faultText(f history.Fault) string {
 	s := f.What + " " + string(f.Node)
-	if f.Peer != "" {
+	switch {
+	case f.Peer != "":
 		s += " → " + string(f.Peer)
-	}
-	if f.Detail != "" {
+		if f.Detail != "" {
+			s += " (" + f.Detail + ")"
+		}
+	case f.What == "poweroff":
+		s = fmt.Sprintf("power off %s: what it wrote and did not sync is lost", f.Node)
+	case f.What == "disc":
+		s = fmt.Sprintf("disc of %s: %s", f.Node, f.Detail)
+	case f.What == "clock":
+		s = fmt.Sprintf("clock of %s jumps: it is off by %s", f.Node, f.Detail)
+	case f.What == "pace":
+		s = fmt.Sprintf("slow %s: it computes %s", f.Node, f.Detail)
+	case f.What == "mend":
+		s = mendText(f)
+	case f.Detail != "":
 		s += " (" + f.Detail + ")"
 	}
 	if f.Err != "" {
 		s += ", refused: " + f.Err
 	}
 	return s
+}
+
+func mendText(f history.Fault) string {
+	switch f.Detail {
+	case "disc":
+		return fmt.Sprintf("disc of %s is healthy again", f.Node)
+	case "clock":
+		return fmt.Sprintf("clock of %s is right again", f.Node)
+	case "pace":
+		return fmt.Sprintf("%s computes at its own speed again", f.Node)
+	}
+	return fmt.Sprintf("mend %s of %s", f.Detail, f.Node)
 }
 
 // request shows what was asked: an operation as in the shell, dirty_read(account, <<"ann">>).
@@ -256,7 +278,7 @@ func faultEvent(f history.Fault, lane func(string) int) diagram.Event {
 		e.Kind = diagram.Cut
 	case "heal":
 		e.Kind = diagram.Heal
-	case "kill", "pause":
+	case "kill", "pause", "poweroff":
 		e.Kind = diagram.Down
 	case "restart", "resume":
 		e.Kind = diagram.Up

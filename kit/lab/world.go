@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -148,6 +149,65 @@ func (w *World) Pause(n kit.NodeName) error {
 // Resume is world.World's Resume, recorded.
 func (w *World) Resume(n kit.NodeName) error {
 	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, w.World.Resume(n))
+}
+
+// machines gives what can break the nodes' machines, or says that this world cannot.
+func (w *World) machines(op string, n kit.NodeName) (world.Machines, error) {
+	if m, ok := w.World.(world.Machines); ok {
+		return m, nil
+	}
+	return nil, &kit.Error{Op: op, What: string(n), Kind: kit.Refused, Err: errors.New("the nodes are processes of this machine, which stays whole"),
+		Hint: "discs, clocks and processors break in the simulator only, where code labs are graded"}
+}
+
+// machine does one order to a node's machine and records it.
+func (w *World) machine(op string, f history.Fault, do func(world.Machines) error) error {
+	f.At = w.Now()
+	m, err := w.machines(op, f.Node)
+	if err == nil {
+		err = do(m)
+	}
+	return w.fault(f, err)
+}
+
+// PowerOff is world.Machines' PowerOff, recorded as poweroff. On a real cluster it is an error of kind Refused, like the
+// other faults of machines.
+func (w *World) PowerOff(n kit.NodeName) error {
+	return w.machine("power off", history.Fault{What: "poweroff", Node: n}, func(m world.Machines) error { return m.PowerOff(n) })
+}
+
+// Disk sets the rule of a node's disc, recorded as disc; the zero rule is recorded as mend disc.
+func (w *World) Disk(n kit.NodeName, rule world.DiskFault) error {
+	f := history.Fault{What: "disc", Node: n, Detail: rule.String()}
+	if rule == (world.DiskFault{}) {
+		f.What, f.Detail = "mend", "disc"
+	}
+	return w.machine("set disc of", f, func(m world.Machines) error { return m.SetDisk(n, rule) })
+}
+
+// Clock makes a node's wall clock jump to be off by so much, recorded as clock; 0 is recorded as mend clock.
+func (w *World) Clock(n kit.NodeName, off time.Duration) error {
+	f := history.Fault{What: "clock", Node: n, Detail: signed(off)}
+	if off == 0 {
+		f.What, f.Detail = "mend", "clock"
+	}
+	return w.machine("set clock of", f, func(m world.Machines) error { return m.SetClock(n, off) })
+}
+
+func signed(d time.Duration) string {
+	if d > 0 {
+		return "+" + d.String()
+	}
+	return d.String()
+}
+
+// Pace makes a node compute so many times slower, recorded as pace; 1, its own speed, is recorded as mend pace.
+func (w *World) Pace(n kit.NodeName, times int) error {
+	f := history.Fault{What: "pace", Node: n, Detail: fmt.Sprintf("%d times slower", times)}
+	if times == 1 {
+		f.What, f.Detail = "mend", "pace"
+	}
+	return w.machine("set pace of", f, func(m world.Machines) error { return m.SetPace(n, times) })
 }
 
 func (w *World) fault(f history.Fault, err error) error {
