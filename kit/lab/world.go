@@ -17,23 +17,39 @@ import (
 // shell and workloads use it without knowing.
 type World struct {
 	world.World
-	log *history.Log
+	log  *history.Log
+	left *leftOut // what is not done of the work; nil is nothing
 }
 
 // Record wraps a world so that what happens through it is taken down.
 func Record(w world.World) *World { return &World{World: w, log: history.NewLog()} }
 
+// Nodes is world.World's Nodes. While clients work it names those as well that a shortened run does without: whoever draws
+// one of them draws what was drawn in the run that is shortened.
+func (w *World) Nodes() []kit.NodeName {
+	if all := w.left.allNodes(); all != nil {
+		return all
+	}
+	return w.World.Nodes()
+}
+
 // History gives what has been recorded until now.
 func (w *World) History() *history.History { return w.log.Snapshot(w.Now()) }
 
 // Enter says that the next phase of the run begins.
-func (w *World) Enter(p history.Phase) { w.log.Enter(p) }
+func (w *World) Enter(p history.Phase) {
+	w.log.Enter(p)
+	w.left.enter(p)
+}
 
 // Note puts a value on record under a name, for a check to read (history.Note).
 func (w *World) Note(name string, value term.Term) { w.log.Note(name, value, w.Now()) }
 
 // Call is world.World's Call, recorded.
 func (w *World) Call(ctx context.Context, client string, node kit.NodeName, req door.Request) door.Outcome {
+	if out, left := w.left.call(ctx, w.World, client, node); left {
+		return out
+	}
 	id := w.log.Begin(client, node, req.Verb, req.Args, w.Now())
 	out := w.World.Call(ctx, client, node, req)
 	if out.Status != door.Pending {
@@ -69,7 +85,7 @@ func (w *World) Link(from, to kit.NodeName, rule wire.Rule) error {
 	case rule != wire.Rule{}:
 		f.What, f.Detail = "slow", ruleText(rule)
 	}
-	return w.fault(f, w.World.Link(from, to, rule))
+	return w.fault(f, func() error { return w.World.Link(from, to, rule) })
 }
 
 func ruleText(r wire.Rule) string {
@@ -109,25 +125,30 @@ func (w *World) both(a, b kit.NodeName, rule wire.Rule) error {
 
 // Kill is world.World's Kill, recorded.
 func (w *World) Kill(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, w.World.Kill(n))
+	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, func() error { return w.World.Kill(n) })
 }
 
 // Restart is world.World's Restart, recorded.
 func (w *World) Restart(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, w.World.Restart(n))
+	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, func() error { return w.World.Restart(n) })
 }
 
 // Pause is world.World's Pause, recorded.
 func (w *World) Pause(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "pause", Node: n}, w.World.Pause(n))
+	return w.fault(history.Fault{At: w.Now(), What: "pause", Node: n}, func() error { return w.World.Pause(n) })
 }
 
 // Resume is world.World's Resume, recorded.
 func (w *World) Resume(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, w.World.Resume(n))
+	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, func() error { return w.World.Resume(n) })
 }
 
-func (w *World) fault(f history.Fault, err error) error {
+// fault carries out an order and puts it on record.
+func (w *World) fault(f history.Fault, do func() error) error {
+	if w.left.fault(f) {
+		return nil
+	}
+	err := do()
 	if err != nil {
 		f.Err = err.Error()
 	}
