@@ -24,17 +24,18 @@ type Size struct {
 	Nodes   int `json:"nodes"`
 }
 
-// Kept says what a shorter run has of its original's work, so that it can be run again. Numbers are written as in "1,4-6"; they
-// count from 1, each client's requests and all orders to break or mend something.
+// Kept says what a shorter run has of its original's work, so that it can be run again: requests by client, and orders to break
+// or mend by what they act on.
 type Kept struct {
-	Requests []KeptRequests `json:"requests,omitempty"`
-	Faults   string         `json:"faults,omitempty"`
-	Without  []string       `json:"without,omitempty"` // nodes that it does without
+	Requests []KeptNumbers `json:"requests,omitempty"`
+	Faults   []KeptNumbers `json:"faults,omitempty"`
+	Without  []string      `json:"without,omitempty"` // nodes that it does without
 }
 
-// KeptRequests are those of one client.
-type KeptRequests struct {
-	Client  string `json:"client"`
+// KeptNumbers are the requests of one client, or the orders with one target ("link a b", "process c"), counted from 1 in the
+// order of the original run and written as in "1,4-6".
+type KeptNumbers struct {
+	Of      string `json:"of"`
 	Numbers string `json:"numbers"`
 }
 

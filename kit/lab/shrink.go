@@ -141,13 +141,14 @@ func (f *failing) search(ctx context.Context, s *search) {
 }
 
 // guesses are parts worth a try before anything is known, the smallest first: the requests that the finding rests on; those and
-// what was asked in one go with them; all that was asked until the last of them was answered. Each without any fault, and with all.
+// what was asked in one go with them; all requests of their clients; all that was asked until the last of them was answered. Each
+// without any fault, and with all.
 func (f *failing) guesses(whole set) []set {
-	evidence := map[int]bool{}
+	evidence, clients := map[int]bool{}, map[string]bool{}
 	until := time.Duration(-1)
 	for _, id := range f.finding.Evidence {
 		if o, ok := f.original.history.Op(id); ok && o.Phase == history.Work {
-			evidence[id] = true
+			evidence[id], clients[o.Client] = true, true
 			until = max(until, o.Begin, o.End)
 		}
 	}
@@ -166,7 +167,8 @@ func (f *failing) guesses(whole set) []set {
 		}
 	}
 	var sets []set
-	for _, less := range [][]int{not(isEvidence), apart, not(func(it item) bool { return it.op.Begin <= until })} {
+	others := not(func(it item) bool { return clients[it.op.Client] })
+	for _, less := range [][]int{not(isEvidence), apart, others, not(func(it item) bool { return it.op.Begin <= until })} {
 		sets = append(sets, whole.without(less, faults), whole.without(less))
 	}
 	return sets
@@ -220,7 +222,8 @@ func (f *failing) same(t *trial) bool {
 	return reasonOf(got, names) == reasonOf(f.finding, names)
 }
 
-// maxStory is how many requests of a shorter run are all shown; of a longer one those are that its finding rests on.
+// maxStory is how many lines of a diagram may tell all that is done in a shorter run; of a longer one only what its finding rests on is
+// shown.
 const maxStory = 12
 
 // explained is the finding of a shorter run, to be shown. Whether faults bit is a matter of the original. What is left of the work
@@ -234,7 +237,8 @@ func (f *failing) explained(short *trial) grade.Finding {
 			evidence = append(evidence, o.ID)
 		}
 	}
-	if len(got.Evidence) > 0 && len(evidence) <= maxStory {
+	const linesEach = 2 // a request and its answer
+	if len(got.Evidence) > 0 && linesEach*len(evidence)+len(short.history.During(history.Work).Faults) <= maxStory {
 		if got.Focus == 0 {
 			got.Focus = got.Evidence[len(got.Evidence)-1]
 		}

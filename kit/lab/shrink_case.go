@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +19,7 @@ type item struct {
 	op     *history.Op
 	fault  *history.Fault
 	node   kit.NodeName
-	number int // among the requests of its client, or among the orders
+	number int // among the requests of its client, or among the orders with its target
 }
 
 // itemsOf lists what can be left out of a run: the requests of its work, in the order in which they began, its orders, and its nodes.
@@ -28,8 +30,10 @@ func itemsOf(h *history.History, nodes []kit.NodeName) []item {
 		asked[o.Client]++
 		items = append(items, item{op: &work.Ops[i], number: asked[o.Client]})
 	}
-	for i := range work.Faults {
-		items = append(items, item{fault: &work.Faults[i], number: i + 1})
+	ordered := map[string]int{}
+	for i, f := range work.Faults {
+		ordered[target(f)]++
+		items = append(items, item{fault: &work.Faults[i], number: ordered[target(f)]})
 	}
 	for _, n := range nodes {
 		items = append(items, item{node: n})
@@ -39,16 +43,19 @@ func itemsOf(h *history.History, nodes []kit.NodeName) []item {
 
 // partOf is what a run of some of the items does.
 func partOf(items []item, in set) part {
-	p := part{requests: map[string]map[int]bool{}, faults: map[int]bool{}}
+	p := part{requests: map[string]map[int]bool{}, faults: map[string]map[int]bool{}}
+	add := func(to map[string]map[int]bool, name string, n int) {
+		if to[name] == nil {
+			to[name] = map[int]bool{}
+		}
+		to[name][n] = true
+	}
 	for i, it := range items {
 		switch {
 		case it.op != nil && in[i]:
-			if p.requests[it.op.Client] == nil {
-				p.requests[it.op.Client] = map[int]bool{}
-			}
-			p.requests[it.op.Client][it.number] = true
+			add(p.requests, it.op.Client, it.number)
 		case it.fault != nil && in[i]:
-			p.faults[it.number] = true
+			add(p.faults, target(*it.fault), it.number)
 		case it.node != "" && !in[i]:
 			p.without = append(p.without, it.node)
 		}
@@ -129,7 +136,7 @@ func nodesOf(items []item) [][]int {
 // mends reports whether an order makes something whole.
 func mends(f history.Fault) bool {
 	switch f.What {
-	case "heal", "restart", "resume":
+	case "heal", "restart", "resume", "mend":
 		return true
 	}
 	return false
@@ -141,12 +148,14 @@ func target(f history.Fault) string {
 	switch f.What {
 	case "cut", "slow", "heal":
 		lever = "link"
-	case "kill", "restart":
+	case "kill", "poweroff", "restart":
 		lever = "process"
 	case "pause", "resume":
 		lever = "rest"
+	case "mend":
+		lever = f.Detail // disc, clock or pace
 	}
-	return lever + " " + string(f.Node) + " " + string(f.Peer)
+	return strings.TrimSpace(lever + " " + string(f.Node) + " " + string(f.Peer))
 }
 
 // orders puts what breaks something together with what mends it: one without the other is another story.
@@ -190,40 +199,49 @@ func sizeOf(h *history.History, nodes int) grade.Size {
 
 // compact writes a part for a result.
 func (p part) compact() grade.Kept {
-	k := grade.Kept{Faults: ranges(p.faults)}
-	for client, numbers := range p.requests {
-		k.Requests = append(k.Requests, grade.KeptRequests{Client: client, Numbers: ranges(numbers)})
-	}
-	slices.SortFunc(k.Requests, func(a, b grade.KeptRequests) int { return strings.Compare(a.Client, b.Client) })
+	k := grade.Kept{Requests: kept(p.requests), Faults: kept(p.faults)}
 	for _, n := range p.without {
 		k.Without = append(k.Without, string(n))
 	}
 	return k
 }
 
+func kept(all map[string]map[int]bool) []grade.KeptNumbers {
+	var list []grade.KeptNumbers
+	for _, of := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, grade.KeptNumbers{Of: of, Numbers: ranges(all[of])})
+	}
+	return list
+}
+
 // parsePart reads what compact wrote. Anything else is an error of kind Corrupt.
 func parsePart(k grade.Kept) (part, error) {
-	bad := func(err error) (part, error) {
+	var p part
+	var err, err2 error
+	p.requests, err = parseKept(k.Requests)
+	p.faults, err2 = parseKept(k.Faults)
+	if err = errors.Join(err, err2); err != nil {
 		return part{}, &kit.Error{Op: "read result", What: "shrunk", Kind: kit.Corrupt, Err: err}
-	}
-	p := part{requests: map[string]map[int]bool{}}
-	total := 0
-	var err error
-	for _, r := range k.Requests {
-		if p.requests[r.Client], err = parseRanges(r.Numbers); err != nil {
-			return bad(err)
-		}
-		if total += len(p.requests[r.Client]); total > history.MaxEntries {
-			return bad(fmt.Errorf("more than %d requests", history.MaxEntries))
-		}
-	}
-	if p.faults, err = parseRanges(k.Faults); err != nil {
-		return bad(err)
 	}
 	for _, n := range k.Without {
 		p.without = append(p.without, kit.NodeName(n))
 	}
 	return p, nil
+}
+
+func parseKept(list []grade.KeptNumbers) (map[string]map[int]bool, error) {
+	all, total := map[string]map[int]bool{}, 0
+	for _, k := range list {
+		numbers, err := parseRanges(k.Numbers)
+		if err != nil {
+			return nil, err
+		}
+		if total += len(numbers); total > history.MaxEntries {
+			return nil, fmt.Errorf("more than %d numbers", history.MaxEntries)
+		}
+		all[k.Of] = numbers
+	}
+	return all, nil
 }
 
 // ranges writes numbers as in "1,4-6".

@@ -18,7 +18,7 @@ import (
 // got to: leaving something out makes its client take another way, and may only ever make the run shorter.
 type part struct {
 	requests map[string]map[int]bool // of each client, counted from 1 in the order in which it asks
-	faults   map[int]bool            // orders to break or mend, counted from 1
+	faults   map[string]map[int]bool // of each target, counted from 1 in the order in which they are given
 	without  []kit.NodeName          // nodes that the cluster does not have
 }
 
@@ -27,14 +27,15 @@ type part struct {
 // the original took, so that what is kept meets the others at about the same moment as there.
 type leftOut struct {
 	part  part
-	base  map[string][]history.Op // the original's requests of its work, by client
-	nodes []kit.NodeName          // the original's
-	abort func()                  // ends a run that gets nowhere
+	base  map[string][]history.Op    // the original's requests of its work, by client
+	broke map[string][]history.Fault // its orders, by target
+	nodes []kit.NodeName             // its nodes
+	abort func()                     // ends a run that gets nowhere
 
 	mu      sync.Mutex
 	working bool
 	asked   map[string]int
-	ordered int
+	ordered map[string]int
 	beyond  int // requests left out that the original run does not have
 }
 
@@ -46,9 +47,14 @@ const (
 )
 
 func newLeftOut(p part, h *history.History, nodes []kit.NodeName, abort func()) *leftOut {
-	l := &leftOut{part: p, base: map[string][]history.Op{}, nodes: nodes, abort: abort, asked: map[string]int{}}
-	for _, o := range h.During(history.Work).Ops {
+	l := &leftOut{part: p, base: map[string][]history.Op{}, broke: map[string][]history.Fault{}, nodes: nodes, abort: abort,
+		asked: map[string]int{}, ordered: map[string]int{}}
+	work := h.During(history.Work)
+	for _, o := range work.Ops {
 		l.base[o.Client] = append(l.base[o.Client], o)
+	}
+	for _, f := range work.Faults {
+		l.broke[target(f)] = append(l.broke[target(f)], f)
 	}
 	return l
 }
@@ -129,18 +135,38 @@ func (l *leftOut) next(client string, node kit.NodeName) (took time.Duration, lo
 	return beyondTook, false, true
 }
 
-// fault says whether an order is left out.
+// fault counts an order and says whether it is left out.
 func (l *leftOut) fault(f history.Fault) bool {
+	_, left := l.order(f)
+	return left
+}
+
+// order is fault, and says when the order was carried out in the original run.
+func (l *leftOut) order(f history.Fault) (at time.Duration, left bool) {
 	if l == nil {
-		return false
+		return 0, false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.working {
-		return false
+		return 0, false
 	}
-	l.ordered++
-	return !l.part.faults[l.ordered] || l.gone(f.Node) || l.gone(f.Peer)
+	t := target(f)
+	l.ordered[t]++
+	n := l.ordered[t]
+	if base := l.broke[t]; n <= len(base) {
+		at = base[n-1].At
+	}
+	return at, !l.part.faults[t][n] || l.gone(f.Node) || l.gone(f.Peer)
+}
+
+// waitFor is fault for an order that takes its time: whoever gave it waits as long as in the original run.
+func (l *leftOut) waitFor(ctx context.Context, w world.World, f history.Fault) (left bool, err error) {
+	at, left := l.order(f)
+	if wait := at - w.Now(); left && wait > 0 {
+		err = w.Sleep(ctx, wait)
+	}
+	return left, err
 }
 
 // fewer is a world without some of the nodes that its clients know of: rules for their links are taken and forgotten.
@@ -157,10 +183,11 @@ func (f fewer) Link(from, to kit.NodeName, rule wire.Rule) error {
 	return f.World.Link(from, to, rule)
 }
 
-// Counts passes on what the world counted.
-func (f fewer) Counts(from kit.NodeName) []wire.Counts {
-	if c, ok := f.World.(trafficCounter); ok {
-		return c.Counts(from)
+// can finds what a world can do beyond what every world can.
+func can[T any](w world.World) (T, bool) {
+	if f, ok := w.(fewer); ok {
+		w = f.World
 	}
-	return nil
+	able, ok := w.(T)
+	return able, ok
 }
