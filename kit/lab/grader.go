@@ -32,6 +32,8 @@ type Options struct {
 	Seeds int    // how many runs; 0 is what the manifest says
 	// Shrink bounds the search for shorter runs to explain failures with, in labs that are simulated; zero is none.
 	Shrink ShrinkLimits
+	// shown are shorter runs to show without a search, by task: those of a result that is replayed.
+	shown map[string]*grade.Shrunk
 }
 
 // The isolation that a result names.

@@ -30,20 +30,31 @@ const shrinkTasks = 3
 
 // shrinkFailed looks for shorter runs to explain what failed, and has the ledger show them. It changes no verdict.
 func (g *Grader) shrinkFailed(ctx context.Context, l *Lab, sub Submission, work prepared, o Options, led *ledger) error {
-	if o.Shrink.Runs <= 0 || l.Manifest.Kind != Code {
+	if l.Manifest.Kind != Code || o.Shrink.Runs <= 0 && len(o.shown) == 0 {
 		return nil
 	}
 	var reference prepared
 	searched := 0
 	for _, e := range led.entries {
-		if !e.failed() || led.hopeless(e.task) || e.shown.history == nil || searched == shrinkTasks {
+		f := g.failing(l, work, e)
+		if f == nil || led.hopeless(e.task) {
+			continue
+		}
+		if known := o.shown[e.task]; known != nil {
+			if err := f.show(ctx, e, *known); err != nil {
+				return err
+			}
+			continue
+		}
+		if o.Shrink.Runs <= 0 || searched == shrinkTasks {
 			continue
 		}
 		if searched++; searched == 1 {
 			reference = g.reference(ctx, l, sub)
 		}
+		f.reference = reference
 		g.say("%s: looking for the shortest run that fails", e.task)
-		if err := g.shrinkEntry(ctx, l, work, reference, o.Shrink, e); err != nil {
+		if err := f.shrink(ctx, e, o.Shrink); err != nil {
 			return err
 		}
 	}
@@ -81,18 +92,23 @@ type failing struct {
 	found map[string]*trial // those of the shorter runs that fail the same way, by set
 }
 
-// shrinkEntry searches for one task.
-func (g *Grader) shrinkEntry(ctx context.Context, l *Lab, work, reference prepared, limits ShrinkLimits, e *entry) error {
-	i := slices.IndexFunc(l.Scenarios, func(s Scenario) bool { return s.Name == e.shown.scenario })
-	if i < 0 || e.shown.history.Truncated {
+// failing takes up a failed task; nil when there is no run of it that could be made shorter.
+func (g *Grader) failing(l *Lab, work prepared, e *entry) *failing {
+	if !e.failed() || e.shown.history == nil || e.shown.history.Truncated {
 		return nil
 	}
-	f := &failing{g: g, lab: l, scenario: l.Scenarios[i], work: work, reference: reference, task: e.task, original: e.shown, finding: e.finding,
+	i := slices.IndexFunc(l.Scenarios, func(s Scenario) bool { return s.Name == e.shown.scenario })
+	f := &failing{g: g, lab: l, scenario: l.Scenarios[i], work: work, task: e.task, original: e.shown, finding: e.finding,
 		names: namesIn(e.shown.history), found: map[string]*trial{}}
 	f.items = itemsOf(e.shown.history, l.nodes(f.scenario))
+	return f
+}
+
+// shrink searches, and has the task explained with what it finds.
+func (f *failing) shrink(ctx context.Context, e *entry, limits ShrinkLimits) error {
 	timed, cancel := context.WithTimeout(ctx, limits.Wall)
 	defer cancel()
-	jobs := g.Jobs
+	jobs := f.g.Jobs
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
@@ -105,17 +121,38 @@ func (g *Grader) shrinkEntry(ctx context.Context, l *Lab, work, reference prepar
 	if short == nil {
 		return nil // nothing could be left out
 	}
-	e.shown, e.finding = short, f.explained(short)
-	e.shrunk = &grade.Shrunk{From: sizeOf(f.original.history, len(l.nodes(f.scenario))), Runs: s.tried, Hash: short.hash,
-		Kept: partOf(f.items, s.best).compact()}
-	e.shrunk.To = sizeOf(short.history, len(l.nodes(f.scenario))-len(e.shrunk.Kept.Without))
+	cut := ""
 	switch {
 	case timed.Err() != nil:
-		e.shrunk.Cut = "time"
+		cut = "time"
 	case s.spent():
-		e.shrunk.Cut = "runs"
+		cut = "runs"
+	}
+	f.explain(e, short, grade.Shrunk{Runs: s.tried, Cut: cut, Kept: partOf(f.items, s.best).compact()})
+	return nil
+}
+
+// show runs a part that an earlier search has found, and has the task explained with it, if it fails the same way.
+func (f *failing) show(ctx context.Context, e *entry, known grade.Shrunk) error {
+	p, err := parsePart(known.Kept)
+	if err != nil {
+		return err
+	}
+	t, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, f.work, p)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err == nil && f.same(t) {
+		f.explain(e, t, known)
 	}
 	return nil
+}
+
+// explain has a task explained with a shorter run.
+func (f *failing) explain(e *entry, short *trial, s grade.Shrunk) {
+	nodes := len(f.lab.nodes(f.scenario))
+	s.From, s.To, s.Hash = sizeOf(f.original.history, nodes), sizeOf(short.history, nodes-len(s.Kept.Without)), short.hash
+	e.shown, e.finding, e.shrunk = short, f.explained(short), &s
 }
 
 // search leaves out what it can: first all that the finding does not rest on, then faults, clients, what clients ask at once, single

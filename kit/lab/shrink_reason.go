@@ -11,10 +11,10 @@ import (
 // Two runs fail in the same way when the same task fails and what is said of it differs in nothing but names and numbers.
 
 var (
-	quoted   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|<<.*?>>|\{[^{}]*\}`)
-	numbered = regexp.MustCompile(`[\pL\pN_]*\pN[\pL\pN_µ]*(?:[-.:][\pL\pN_µ]+)*`) // 12, 1.5s, ada-12, worker_3
-	words    = regexp.MustCompile(`[\pL\pN_]+(?:-[\pL\pN_]+)*`)
-	listed   = regexp.MustCompile(`§(?:(?:, | and | or | )§)+`)
+	quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|<<.*?>>|\{[^{}]*\}`)
+	words  = regexp.MustCompile(`[\pL\pN_]+(?:[-.:][\pL\pN_]+)*`) // also 1.5s, ada-12 and 10:30
+	digit  = regexp.MustCompile(`\pN`)
+	listed = regexp.MustCompile(`§(?:(?:, | and | or | )§)+`)
 )
 
 // reasonOf takes from a finding's text what may differ from run to run: quoted text, words with a digit in them, the names of nodes
@@ -22,9 +22,8 @@ var (
 func reasonOf(f grade.Finding, names map[string]bool) string {
 	const blank = "§"
 	text := quoted.ReplaceAllString(f.Why, blank)
-	text = numbered.ReplaceAllString(text, blank)
 	text = words.ReplaceAllStringFunc(text, func(w string) string {
-		if names[w] {
+		if names[w] || digit.MatchString(w) {
 			return blank
 		}
 		return w
