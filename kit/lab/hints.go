@@ -31,7 +31,7 @@ func (l *Lab) HintFaults() []string {
 			if n := len(strings.Fields(h)); n > maxHintWords {
 				fault("task %s: hint %d has %d words, more than %d", t.Name, i+1, n, maxHintWords)
 			}
-			if line := quoted(h, own); line != "" {
+			if line := pasted(h, own); line != "" {
 				fault("task %s: hint %d has a line of the solution: %s", t.Name, i+1, line)
 			}
 		}
@@ -39,8 +39,8 @@ func (l *Lab) HintFaults() []string {
 	return faults
 }
 
-// quoted gives the line that a hint contains, however it is spaced.
-func quoted(hint string, lines []string) string {
+// pasted gives the line that a hint contains, however it is spaced.
+func pasted(hint string, lines []string) string {
 	hint = unspaced(hint)
 	for _, line := range lines {
 		if strings.Contains(hint, unspaced(line)) {
