@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -142,7 +143,7 @@ func (f checkFlags) check(cmd *cobra.Command, g *lab.Grader, l *lab.Lab, ledgers
 	o := f.Options
 	var told lab.Tellings
 	if f.record != "" && l.Manifest.Kind == lab.Code {
-		o.Shown = told.Add
+		o.Shown, o.Shrink = told.Add, lab.ShrinkLimits{Runs: lab.DefaultShrink.Runs, Wall: time.Hour} // the same on every machine
 	}
 	p, err := g.Check(cmd.Context(), l, o)
 	if err != nil {

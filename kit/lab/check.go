@@ -94,6 +94,9 @@ func (g *Grader) gradeFor(ctx context.Context, l *Lab, sub Submission, err error
 			return nil, err
 		}
 		p.Millis += r.Millis
+		if err := g.unload(); err != nil {
+			return nil, err
+		}
 		if tries == calmTries || !starved(r) {
 			return r, nil
 		}
@@ -104,6 +107,14 @@ func (g *Grader) gradeFor(ctx context.Context, l *Lab, sub Submission, err error
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// unload frees what was graded last: a check grades dozens of programs, each of which takes nearly a hundred megabytes.
+func (g *Grader) unload() error {
+	if g.Env.Unload == nil {
+		return nil
+	}
+	return g.Env.Unload()
 }
 
 // A check grades again what a busy machine made unclear, so many times in all and after such a pause: it asks what the lab

@@ -3,15 +3,14 @@ package lab
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"netsplit/kit"
@@ -19,12 +18,14 @@ import (
 	"netsplit/kit/history"
 )
 
-// Telling is the history by which a failed task was explained.
+// Telling is what a failed task was explained by: a run that failed, or the shortest one found that fails the same way.
 type Telling struct {
-	Task     string
-	Scenario string
-	Seed     uint64
-	History  *history.History
+	Task     string           `json:"task"`
+	Scenario string           `json:"scenario"`
+	Seed     uint64           `json:"seed"`
+	Receipts []grade.Receipt  `json:"receipts,omitempty"`
+	Shrunk   *grade.Shrunk    `json:"shrunk,omitempty"`
+	History  *history.History `json:"-"`
 }
 
 // tell gives away what failed tasks were explained by. A program that ended by itself failed for that reason, which no
@@ -35,7 +36,8 @@ func (led *ledger) tell(shown func(Submission, Telling)) {
 	}
 	for _, e := range led.entries {
 		if e.failed() && e.shown != nil && e.shown.stopped == "" && !led.hopeless(e.task) {
-			shown(led.sub, Telling{Task: e.task, Scenario: e.shown.scenario, Seed: e.shown.seed, History: e.shown.history})
+			shown(led.sub, Telling{Task: e.task, Scenario: e.shown.scenario, Seed: e.shown.seed, Receipts: e.finding.Receipts,
+				Shrunk: e.shrunk, History: e.shown.history})
 		}
 	}
 }
@@ -56,10 +58,8 @@ func (t *Tellings) Add(sub Submission, told Telling) {
 	(*t)[name] = append((*t)[name], told)
 }
 
-// The files of a lab's folder of tellings: the text that a student gets, and the history of each failed task.
-var tellingForm = regexp.MustCompile(`^([a-z0-9-]+)\.([a-z0-9-]+)\.([a-z0-9-]+)\.([0-9]+)\.jsonl\.gz$`)
-
-// Write replaces what is recorded in dir.
+// Write replaces what is recorded in dir: for each mutant a file that says what there is, the history of each failed task,
+// and the text that a student gets.
 func (t Tellings) Write(dir string, l *Lab) error {
 	if len(t) == 0 {
 		return nil
@@ -68,16 +68,18 @@ func (t Tellings) Write(dir string, l *Lab) error {
 		return err
 	}
 	for mutant, told := range t {
+		index, err := json.MarshalIndent(told, "", "  ")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, mutant+indexSuffix), append(index, '\n'), 0o644)
+		}
 		for _, one := range told {
 			var b bytes.Buffer
 			z := gzip.NewWriter(&b) // without a time in it, so that the same history makes the same file
-			if err := errors.Join(one.History.Write(z), z.Close()); err != nil {
-				return err
-			}
-			name := fmt.Sprintf("%s.%s.%s.%d.jsonl.gz", mutant, one.Task, one.Scenario, one.Seed)
-			if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644); err != nil {
-				return err
-			}
+			err = errors.Join(err, one.History.Write(z), z.Close())
+			err = errors.Join(err, os.WriteFile(filepath.Join(dir, historyFile(mutant, one.Task)), b.Bytes(), 0o644))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	back, err := ReadTellings(os.DirFS(dir)) // as a test will: times are rounded in the file
@@ -96,6 +98,10 @@ func (t Tellings) Write(dir string, l *Lab) error {
 	return nil
 }
 
+const indexSuffix = ".json"
+
+func historyFile(mutant, task string) string { return mutant + "." + task + ".jsonl.gz" }
+
 // ReadTellings reads what Write wrote for one lab.
 func ReadTellings(dir fs.FS) (Tellings, error) {
 	files, err := fs.ReadDir(dir, ".")
@@ -104,19 +110,24 @@ func ReadTellings(dir fs.FS) (Tellings, error) {
 	}
 	all := Tellings{}
 	for _, f := range files {
-		parts := tellingForm.FindStringSubmatch(f.Name())
-		if parts == nil {
+		mutant, ok := strings.CutSuffix(f.Name(), indexSuffix)
+		if !ok {
 			continue
 		}
-		h, err := readZipped(dir, f.Name())
+		src, err := fs.ReadFile(dir, f.Name())
+		var told []Telling
+		if err == nil {
+			err = json.Unmarshal(src, &told)
+		}
+		for i := range told {
+			if err == nil {
+				told[i].History, err = readZipped(dir, historyFile(mutant, told[i].Task))
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name(), err)
 		}
-		seed, err := strconv.ParseUint(parts[4], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name(), err)
-		}
-		all[parts[1]] = append(all[parts[1]], Telling{Task: parts[2], Scenario: parts[3], Seed: seed, History: h})
+		all[mutant] = told
 	}
 	return all, nil
 }
@@ -148,8 +159,12 @@ func (t Tellings) Text(l *Lab, mutant string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("mutant %s: %w", mutant, err)
 		}
+		f.Receipts = told.Receipts
+		if told.Shrunk != nil {
+			f = wholeStory(f, told.History)
+		}
 		task.Explain(f, told.History)
-		task.Seed = told.Seed
+		task.Seed, task.Shrunk = told.Seed, told.Shrunk
 		task.Replay = fmt.Sprintf("netsplit grade my-work --seed %d --seeds 1", told.Seed)
 	}
 	r.Settle()

@@ -193,13 +193,16 @@ func (s *soaker) tests(program, tests map[string][]byte) func(context.Context) (
 			return nil, err
 		}
 		return func(ctx context.Context, seed uint64) (soakRun, error) {
-			report, err := s.g.Env.Test(ctx, p, seed)
 			run := soakRun{Tasks: map[string]grade.Verdict{s.l.Tests.Task: grade.Pass}, Why: map[string]string{}}
-			if !report.Passed {
+			reports, err := s.g.Env.Test(ctx, p, seed)
+			if err != nil {
+				return run, err
+			}
+			if report := reports[0]; !report.Passed {
 				run.Tasks[s.l.Tests.Task] = grade.Fail
 				run.Why[s.l.Tests.Task] = clipTo(firstLine(grade.Clean(orText(report.Why, firstFailure(report.Output)))), 200)
 			}
-			return run, err
+			return run, nil
 		}, nil
 	}
 }
@@ -274,7 +277,7 @@ func (s *soaker) soak(ctx context.Context, p soaked) error {
 	}
 	close(next)
 	workers.Wait()
-	return context.Cause(ctx)
+	return errors.Join(context.Cause(ctx), s.g.unload())
 }
 
 // one makes a run and records it.
