@@ -34,6 +34,10 @@ const (
 	maxMemory = 1 << 30
 )
 
+// maxIdle is how many programs that no world uses an engine keeps compiled. Each takes some 100 MB; to load one again
+// from the cache on disc takes a fraction of a second.
+const maxIdle = 4
+
 // Program is a node program compiled to WebAssembly.
 type Program struct {
 	// Wasm is the module as Go's toolchain wrote it.
@@ -50,7 +54,7 @@ func NewProgram(wasm []byte) *Program {
 	return &Program{Wasm: wasm, Hash: hex.EncodeToString(sum[:16])}
 }
 
-// Engine compiles programs to machine code, once for each, and is shared by all worlds of a process.
+// Engine compiles programs to machine code, keeps those in use and a few more, and is shared by all worlds of a process.
 // It is safe for concurrent use.
 type Engine struct {
 	runner  Runner
@@ -60,6 +64,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	modules map[string]*loading
+	clock   uint64 // releases so far
 }
 
 // loading is one program's compilation; done is closed when it is over.
@@ -67,6 +72,9 @@ type loading struct {
 	done   chan struct{}
 	module wazero.CompiledModule
 	err    error
+
+	users int    // who hold it
+	last  uint64 // when it was used last, in releases
 }
 
 // NewEngine makes an engine. cacheDir is where machine code is kept between processes; empty for nowhere.
@@ -109,32 +117,75 @@ func (e *Engine) Close(ctx context.Context) error {
 // Load compiles a program, or finds it compiled. It is what makes the first world of a program slow, so a caller may
 // want to call it early and show progress.
 func (e *Engine) Load(ctx context.Context, p *Program) error {
-	_, err := e.load(ctx, p)
+	_, release, err := e.hold(ctx, p)
+	if err == nil {
+		release()
+	}
 	return err
 }
 
-func (e *Engine) load(ctx context.Context, p *Program) (wazero.CompiledModule, error) {
+// hold gives a program's machine code, compiled if need be, and keeps it until release is called, once.
+func (e *Engine) hold(ctx context.Context, p *Program) (m wazero.CompiledModule, release func(), err error) {
 	e.mu.Lock()
 	l := e.modules[p.Hash]
-	if l == nil {
+	first := l == nil
+	if first {
 		l = &loading{done: make(chan struct{})}
 		e.modules[p.Hash] = l
-		e.mu.Unlock()
-		l.module, l.err = e.compile(ctx, p)
-		if l.err != nil {
-			e.mu.Lock()
-			delete(e.modules, p.Hash) // a cancelled compilation may be tried again
-			e.mu.Unlock()
-		}
-		close(l.done)
-		return l.module, l.err
 	}
+	l.users++
 	e.mu.Unlock()
+	if first {
+		l.module, l.err = e.compile(ctx, p)
+		close(l.done)
+	}
 	select {
 	case <-l.done:
-		return l.module, l.err
+		err = l.err
 	case <-ctx.Done():
-		return nil, &kit.Error{Op: "load program", Kind: kit.Unavailable, Err: ctx.Err()}
+		err = &kit.Error{Op: "load program", Kind: kit.Unavailable, Err: ctx.Err()}
+	}
+	if err != nil {
+		e.release(p.Hash, l)
+		return nil, nil, err
+	}
+	return l.module, sync.OnceFunc(func() { e.release(p.Hash, l) }), nil
+}
+
+// release ends one use of a program. Of those that nobody uses the ones used last are kept.
+func (e *Engine) release(hash string, l *loading) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l.users--
+	e.clock++
+	l.last = e.clock
+	if l.failed() && e.modules[hash] == l {
+		delete(e.modules, hash) // a cancelled compilation may be tried again
+	}
+	for {
+		idle, oldest := 0, ""
+		for h, o := range e.modules {
+			if o.users == 0 {
+				if idle++; oldest == "" || o.last < e.modules[oldest].last {
+					oldest = h
+				}
+			}
+		}
+		if idle <= maxIdle {
+			return
+		}
+		_ = e.modules[oldest].module.Close(context.Background()) // it has no error to give
+		delete(e.modules, oldest)
+	}
+}
+
+// failed reports whether the compilation is over and gave an error.
+func (l *loading) failed() bool {
+	select {
+	case <-l.done:
+		return l.err != nil
+	default:
+		return false
 	}
 }
 

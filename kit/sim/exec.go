@@ -30,10 +30,11 @@ func Exec(ctx context.Context, cfg Config) (Ended, error) {
 	if err := cfg.validate(); err != nil {
 		return Ended{}, err
 	}
-	module, err := cfg.Engine.load(ctx, cfg.Program)
+	module, release, err := cfg.Engine.hold(ctx, cfg.Program)
 	if err != nil {
 		return Ended{}, err
 	}
+	defer release()
 	out := &tail{}
 	noLink := func(simlink.Frame) uint32 { return errnoBadf }
 	g := newGuest(launch{runtime: cfg.Engine.runtime, module: module, memory: cfg.Memory, name: "program",

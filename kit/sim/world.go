@@ -146,6 +146,8 @@ type World struct {
 	clients  int
 	waits    []*waiter // in Wait
 	panicked any       // what a client panicked with
+
+	held []func() // release the nodes' programs, when the world is closed
 }
 
 var _ world.World = (*World)(nil)
@@ -163,10 +165,12 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 		if own := cfg.Programs[name]; own != nil {
 			p = own
 		}
-		module, err := cfg.Engine.load(ctx, p)
+		module, release, err := cfg.Engine.hold(ctx, p)
 		if err != nil {
+			w.release()
 			return nil, err
 		}
+		w.held = append(w.held, release)
 		w.nodes[name] = &node{world: w, name: name, module: module, disk: newDisk(cfg.Disk), output: &tail{},
 			draw: newDice(cfg.Seed, "node", string(name)), timer: never, reason: Killed}
 	}
@@ -188,6 +192,13 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 		}
 	}
 	return w, nil
+}
+
+func (w *World) release() {
+	for _, release := range w.held {
+		release()
+	}
+	w.held = nil
 }
 
 // note puts an entry into the log, at the clock of whoever acts.
