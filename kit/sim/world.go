@@ -167,7 +167,7 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 		}
 		module, release, err := cfg.Engine.hold(ctx, p)
 		if err != nil {
-			w.release()
+			w.unload()
 			return nil, err
 		}
 		w.held = append(w.held, release)
@@ -194,7 +194,8 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 	return w, nil
 }
 
-func (w *World) release() {
+// unload lets go of the nodes' programs.
+func (w *World) unload() {
 	for _, release := range w.held {
 		release()
 	}
