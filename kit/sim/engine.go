@@ -62,6 +62,9 @@ type Engine struct {
 	cache   wazero.CompilationCache
 	dir     string
 
+	idle     int      // maxIdle, except in tests
+	memories memories // for the instances
+
 	mu      sync.Mutex
 	modules map[string]*loading
 	clock   uint64 // releases so far
@@ -69,18 +72,24 @@ type Engine struct {
 
 // loading is one program's compilation; done is closed when it is over.
 type loading struct {
-	done   chan struct{}
-	module wazero.CompiledModule
-	err    error
+	done chan struct{}
+	code code
+	err  error
 
 	users int    // who hold it
 	last  uint64 // when it was used last, in releases
 }
 
+// code is a program as it is run: its machine code, and the memory that each instance begins with.
+type code struct {
+	module wazero.CompiledModule
+	image  []byte
+}
+
 // NewEngine makes an engine. cacheDir is where machine code is kept between processes; empty for nowhere.
 // A cache that cannot be used is no error: it costs time only.
 func NewEngine(ctx context.Context, runner Runner, cacheDir string) (*Engine, error) {
-	e := &Engine{runner: runner, dir: cacheDir, modules: map[string]*loading{}}
+	e := &Engine{runner: runner, dir: cacheDir, modules: map[string]*loading{}, idle: maxIdle}
 	var cfg wazero.RuntimeConfig
 	switch runner {
 	case Compiled, "":
@@ -108,6 +117,7 @@ func NewEngine(ctx context.Context, runner Runner, cacheDir string) (*Engine, er
 // Close frees the compiled programs. No world may use the engine any more.
 func (e *Engine) Close(ctx context.Context) error {
 	err := e.runtime.Close(ctx)
+	e.memories.empty()
 	if e.cache != nil {
 		err = errors.Join(err, e.cache.Close(ctx))
 	}
@@ -125,7 +135,7 @@ func (e *Engine) Load(ctx context.Context, p *Program) error {
 }
 
 // hold gives a program's machine code, compiled if need be, and keeps it until release is called, once.
-func (e *Engine) hold(ctx context.Context, p *Program) (m wazero.CompiledModule, release func(), err error) {
+func (e *Engine) hold(ctx context.Context, p *Program) (c code, release func(), err error) {
 	e.mu.Lock()
 	l := e.modules[p.Hash]
 	first := l == nil
@@ -136,7 +146,7 @@ func (e *Engine) hold(ctx context.Context, p *Program) (m wazero.CompiledModule,
 	l.users++
 	e.mu.Unlock()
 	if first {
-		l.module, l.err = e.compile(ctx, p)
+		l.code, l.err = e.compile(ctx, p)
 		close(l.done)
 	}
 	select {
@@ -147,9 +157,9 @@ func (e *Engine) hold(ctx context.Context, p *Program) (m wazero.CompiledModule,
 	}
 	if err != nil {
 		e.release(p.Hash, l)
-		return nil, nil, err
+		return code{}, nil, err
 	}
-	return l.module, sync.OnceFunc(func() { e.release(p.Hash, l) }), nil
+	return l.code, sync.OnceFunc(func() { e.release(p.Hash, l) }), nil
 }
 
 // release ends one use of a program. Of those that nobody uses the ones used last are kept.
@@ -171,10 +181,10 @@ func (e *Engine) release(hash string, l *loading) {
 				}
 			}
 		}
-		if idle <= maxIdle {
+		if idle <= e.idle {
 			return
 		}
-		_ = e.modules[oldest].module.Close(context.Background()) // it has no error to give
+		_ = e.modules[oldest].code.module.Close(context.Background()) // it has no error to give
 		delete(e.modules, oldest)
 	}
 }
@@ -189,10 +199,10 @@ func (l *loading) failed() bool {
 	}
 }
 
-func (e *Engine) compile(ctx context.Context, p *Program) (wazero.CompiledModule, error) {
-	metered, err := meter(p.Wasm)
+func (e *Engine) compile(ctx context.Context, p *Program) (code, error) {
+	metered, image, err := meter(p.Wasm)
 	if err != nil {
-		return nil, err
+		return code{}, err
 	}
 	ctx = experimental.WithCompilationWorkers(ctx, 2)
 	m, err := e.runtime.CompileModule(ctx, metered)
@@ -202,19 +212,19 @@ func (e *Engine) compile(ctx context.Context, p *Program) (wazero.CompiledModule
 		m, err = e.runtime.CompileModule(ctx, metered)
 	}
 	if err != nil {
-		return nil, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: err}
+		return code{}, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: err}
 	}
 	for _, f := range m.ImportedFunctions() {
 		if from, name, _ := f.Import(); from != wasiModule {
-			return nil, &kit.Error{Op: "load program", Kind: kit.Refused, What: from + "." + name,
+			return code{}, &kit.Error{Op: "load program", Kind: kit.Refused, What: from + "." + name,
 				Err: errors.New("the simulator has no such function"), Hint: "remove the //go:wasmimport directive"}
 		}
 	}
 	if m.ExportedFunctions()[startFunction] == nil {
-		return nil, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: errors.New("it has no main function"),
+		return code{}, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: errors.New("it has no main function"),
 			Hint: "build a package main for GOOS=wasip1"}
 	}
-	return m, nil
+	return code{module: m, image: image}, nil
 }
 
 // emptyCache removes the machine code that is kept on disc; the folders stay, since the cache does not make them again.

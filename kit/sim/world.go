@@ -165,13 +165,13 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 		if own := cfg.Programs[name]; own != nil {
 			p = own
 		}
-		module, release, err := cfg.Engine.hold(ctx, p)
+		code, release, err := cfg.Engine.hold(ctx, p)
 		if err != nil {
 			w.unload()
 			return nil, err
 		}
 		w.held = append(w.held, release)
-		w.nodes[name] = &node{world: w, name: name, module: module, disk: newDisk(cfg.Disk), output: &tail{},
+		w.nodes[name] = &node{world: w, name: name, code: code, disk: newDisk(cfg.Disk), output: &tail{},
 			draw: newDice(cfg.Seed, "node", string(name)), timer: never, reason: Killed}
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
