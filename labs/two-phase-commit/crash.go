@@ -35,24 +35,32 @@ const (
 	strikeIn         = 3 * time.Second
 )
 
-func newParticipant(seed uint64) lab.Plan {
+func newParticipant(seed uint64) lab.Plan { return participantOf(seed).plan("participant-crash") }
+
+func newCoordinator(seed uint64) lab.Plan { return coordinatorOf(seed).plan("coordinator-crash") }
+
+func (c crash) plan(task string) lab.Plan {
+	return lab.Plan{Setup: setup, Drive: c.drive, Observe: finish, Checks: []lab.Check{{Task: task, Judge: c.judge}}}
+}
+
+func participantOf(seed uint64) crash {
 	r := rand.New(rand.NewPCG(seed, 12))
 	c := crash{seed: seed, coordinator: nodes[r.IntN(3)], steps: 1 + int(seed%participantSteps), down: time.Duration(1200+r.IntN(1600)) * time.Millisecond}
 	c.victim = others(c.coordinator)[r.IntN(2)]
 	if r.IntN(3) == 0 {
 		c.down = limit + time.Second // longer than anybody may wait for it
 	}
-	return lab.Plan{Setup: setup, Drive: c.drive, Observe: finish, Checks: []lab.Check{{Task: "participant-crash", Judge: c.judge}}}
+	return c
 }
 
-func newCoordinator(seed uint64) lab.Plan {
+func coordinatorOf(seed uint64) crash {
 	r := rand.New(rand.NewPCG(seed, 13))
 	c := crash{seed: seed, coordinator: nodes[r.IntN(3)], steps: 1 + int(seed%coordinatorSteps), outside: r.IntN(2) == 0, down: time.Duration(2200+r.IntN(600)) * time.Millisecond}
 	c.victim = c.coordinator
 	if r.IntN(2) == 0 {
 		c.again = others(c.victim)[r.IntN(2)]
 	}
-	return lab.Plan{Setup: setup, Drive: c.drive, Observe: finish, Checks: []lab.Check{{Task: "coordinator-crash", Judge: c.judge}}}
+	return c
 }
 
 func (c crash) drive(ctx context.Context, w *lab.World) error {

@@ -44,12 +44,17 @@ const (
 )
 
 func newCut(seed uint64) lab.Plan {
+	c := cutOf(seed)
+	return lab.Plan{Setup: setup, Drive: c.drive, Observe: finish, Checks: []lab.Check{{Task: "cut", Judge: c.judge}}}
+}
+
+func cutOf(seed uint64) cut {
 	r := rand.New(rand.NewPCG(seed, 14))
 	c := cut{seed: seed, how: ways[seed%uint64(len(ways))], away: nodes[r.IntN(3)], begins: time.Duration(60+r.IntN(100)) * time.Millisecond, lasts: 2500 * time.Millisecond}
 	if c.how == brief {
 		c.lasts = time.Duration(300+r.IntN(600)) * time.Millisecond
 	}
-	return lab.Plan{Setup: setup, Drive: c.drive, Observe: finish, Checks: []lab.Check{{Task: "cut", Judge: c.judge}}}
+	return c
 }
 
 func (c cut) drive(ctx context.Context, w *lab.World) error {
