@@ -146,11 +146,17 @@ func start(ctx context.Context, w *lab.World, n kit.NodeName) {
 }
 
 func (c crash) judge(h *history.History) grade.Finding {
-	f := grade.All(whole, sound, decided, prompt.Answered, c.goesOn, recovered)(h)
-	f = c.explain(h, f)
+	f := c.explain(h, grade.All(whole, sound)(h))
+	if f.Verdict != grade.Fail {
+		rest := grade.All(decided, prompt.Answered, c.goesOn, recovered)(h)
+		f = grade.All(found(f), found(rest))(h)
+	}
 	f.Receipts = append(f.Receipts, c.receipt(h))
 	return f
 }
+
+// found is a check that has been made.
+func found(f grade.Finding) grade.Judge { return func(*history.History) grade.Finding { return f } }
 
 // explain says of a transfer that went wrong what the kill has to do with it.
 func (c crash) explain(h *history.History, f grade.Finding) grade.Finding {
