@@ -153,19 +153,15 @@ func ended(stopped Ended, err error, said string, result func() ([]byte, error))
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return Ended{State: Broke, Why: err.Error()}
 	}
-	if code == grade.ExitPass || code == grade.ExitFail || code == grade.ExitInconclusive {
-		src, err := result()
-		if err == nil {
+	if code == grade.ExitPass || code == grade.ExitFail || code == grade.ExitInconclusive { // a panic ends with 2 as well
+		if src, err := result(); err == nil {
 			return Ended{Result: src}
-		}
-		if stopped.State == "" {
-			return Ended{State: Broke, Why: fmt.Sprintf("the grader ended with status %d and no result", code)}
 		}
 	}
 	if stopped.State != "" {
 		return stopped
 	}
-	why := fmt.Sprintf("the grader ended with status %d", code)
+	why := fmt.Sprintf("the grader ended with status %d and no result", code)
 	if code < 0 {
 		why = fmt.Sprintf("the grader was killed (%v), as a machine does that runs out of memory", exit)
 	}

@@ -210,6 +210,7 @@ func Stale(r *grade.Result, m Member, slug, build string, seeds int) string {
 		return "the work has changed"
 	case r.Build != build:
 		return "netsplit has changed"
+	case r.Problem != "": // it was never run, so with no seed
 	case m.Seed != 0 && r.Seed != m.Seed:
 		return "the seed is another"
 	case r.Seeds != seeds:

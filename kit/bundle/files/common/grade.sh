@@ -59,8 +59,10 @@ else
   quiet "$work/said"
   quiet "$work/shown"
 fi
+[ -f "$out" ] || case $status in 0 | 1 | 2) status=none ;; esac
 case $status in
 0 | 1 | 2) exit "$status" ;;
 124 | 137) broke "it was ended after $TIMEOUT seconds, or for its memory" ;;
+none) broke "it left no result" ;;
 *) broke "it ended with status $status" ;;
 esac
