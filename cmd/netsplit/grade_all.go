@@ -118,7 +118,7 @@ func runGradeAll(cmd *cobra.Command, dirs []string, f allFlags, g gradeFlags) er
 		s.Seed = 0
 	}
 	saySession(errOut, s, len(members))
-	s.Grade = grader(program, l, s, f)
+	s.Grade = grader(program, l, s, f, g)
 	width := len(strconv.Itoa(len(members)))
 	s.Say = func(r class.Row, done, all int) { fmt.Fprintf(errOut, "[%*d/%d] %s\n", width, done, all, r.Line()) }
 	table, err := s.Run(cmd.Context(), members)
@@ -200,7 +200,7 @@ func saySession(w io.Writer, s *class.Session, n int) {
 }
 
 // grader gives what grades one submission. The first one is alone, so that the others find the kit compiled.
-func grader(program string, l *lab.Lab, s *class.Session, f allFlags) func(context.Context, class.Member) class.Ended {
+func grader(program string, l *lab.Lab, s *class.Session, f allFlags, g gradeFlags) func(context.Context, class.Member) class.Ended {
 	child := class.Child{Program: program, Wall: f.timeout, Memory: int64(f.memory) << 20, Cores: max(1, runtime.GOMAXPROCS(0)/s.Jobs)}
 	var first sync.Mutex
 	warm := l.Manifest.Kind != lab.Code || s.Jobs == 1
@@ -212,6 +212,9 @@ func grader(program string, l *lab.Lab, s *class.Session, f allFlags) func(conte
 		}
 		if s.Seeds > 0 {
 			c.Args = append(c.Args, "--seeds", strconv.Itoa(s.Seeds))
+		}
+		if g.noShrink {
+			c.Args = append(c.Args, "--no-shrink")
 		}
 		first.Lock()
 		if warm {
