@@ -80,6 +80,9 @@ type Conserved struct {
 
 // Always is the check.
 func (c Conserved) Always(h *history.History) Finding {
+	if f, cut := cutOff(h); cut {
+		return f
+	}
 	var flows []Flow
 	if c.Flows != nil {
 		flows = c.Flows(h)

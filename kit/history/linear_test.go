@@ -70,12 +70,14 @@ func randomActs(r *rand.Rand, obj Object, ask func(*rand.Rand) (string, []term.T
 	states := []term.Term{state}
 	for i := range acts {
 		a := Act{Op: i + 1, Client: []string{"ann", "ben"}[r.IntN(2)]}
-		a.Name, a.Args = ask(r)
+		if a.Name, a.Args = ask(r); r.IntN(40) == 0 {
+			a.Args = []term.Term{term.Int(1), term.Atom("x"), term.List{}}[:r.IntN(4)] // what no object knows
+		}
 		next, answer := obj.Apply(state, a)
 		if a.Answer = answer; r.IntN(wrong) == 0 { // as if it came from another moment
 			_, a.Answer = obj.Apply(states[r.IntN(len(states))], a)
 		}
-		if r.IntN(6) > 0 { // else it is lost
+		if next != nil && r.IntN(6) > 0 { // else it is lost
 			state = next
 			states = append(states, state)
 		}
@@ -301,4 +303,23 @@ func TestLinearizeBrokenObject(t *testing.T) {
 	if l := Linearize(nil, broken, 0); l.Verdict != Yes {
 		t.Errorf("%+v", l)
 	}
+}
+
+// FuzzLinearize: whatever the bytes, small histories get the verdict that trying all orders gives, and larger ones one in
+// bounded time.
+func FuzzLinearize(f *testing.F) {
+	f.Add(uint64(1), uint64(2), 6)
+	f.Add(uint64(3), uint64(5), 200)
+	f.Fuzz(func(t *testing.T, kind, seed uint64, most int) {
+		most = 2 + max(0, most)%300
+		o := objects[kind%uint64(len(objects))]
+		acts := randomActs(rand.New(rand.NewPCG(kind, seed)), o.obj, o.ask, most)
+		l := Linearize(acts, o.obj, 20_000)
+		if most <= 6 && (l.Verdict == Maybe || (l.Verdict == Yes) != ordered(acts, o.obj, o.obj.Start(""))) {
+			t.Errorf("%s: %v\n%s", o.name, l.Verdict, sayActs(acts))
+		}
+		if l.Work > 2_000_000 {
+			t.Errorf("%s took %d for %d acts", o.name, l.Work, len(acts))
+		}
+	})
 }
