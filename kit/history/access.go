@@ -158,8 +158,8 @@ type accessBook struct {
 	gone map[int]bool // accesses of tries that were restarted
 	open map[txKey]*openTx
 	// tries are the accesses of tries that were restarted, try by try.
-	tries []try
-	ended map[string]time.Duration // when the answer to the end of an interactive transaction came
+	tries  []try
+	ended  map[string]time.Duration // when the answer to the end of an interactive transaction came
 	lastOp map[string]int           // the request that ended an interactive transaction
 	// unknown are the interactive transactions that were restarted and whose end was not told.
 	unknown map[string]bool

@@ -11,11 +11,13 @@ import (
 	"netsplit/kit/term"
 )
 
-var objects = []struct {
+type askedObject struct {
 	name string
 	obj  Object
 	ask  func(r *rand.Rand) (string, []term.Term)
-}{
+}
+
+var objects = []askedObject{
 	{"register", Register(term.Int(0)), func(r *rand.Rand) (string, []term.Term) {
 		v := term.Int(r.IntN(3))
 		switch r.IntN(7) {
@@ -169,6 +171,11 @@ func checkWhy(t *testing.T, acts []Act, obj Object, l Linearization) {
 			before, now = append(before, a), append(now, a)
 		}
 	}
+	for _, a := range l.Prefix {
+		if a.Begin > l.Stuck.End {
+			t.Errorf("#%d had not begun when the stuck answer came", a.Op)
+		}
+	}
 	if !ordered(before, obj, start) {
 		t.Error("there was no order before the stuck answer came")
 	}
@@ -286,6 +293,54 @@ func TestLinearizeParts(t *testing.T) {
 	acts[1].Part = "x"
 	if l := Linearize(acts, Register(term.Int(0)), 0); l.Verdict != No || l.Part != "x" || l.Stuck.Op != 2 || len(l.Core) != 1 || l.Core[0].Op != 1 {
 		t.Errorf("%+v", l)
+	}
+}
+
+// TestObjects goes through what each object answers.
+func TestObjects(t *testing.T) {
+	for name, script := range map[string]string{
+		"register": "read=0 write(1) read=1 swap(2)=1 read=2 cas(1,5)=false read=2 cas(2,5)=true read=5 delete read=0 delete() jump(1)! write! cas(1)!",
+		"number":   "read=0 add(2) read=2 add_get(3)=5 get_add(1)=5 read=6 add_get(-9)=-3 add(\"x\")! add! sub(1)!",
+		"set":      "members=[] add(2) add(1) add(2) members=[1,2] contains(1)=true remove(1) remove(1) contains(1)=false members=[2] add! pop(1)!",
+		"queue":    "pop=\"empty\" push(1) push(2) push(1) pop=1 pop=2 pop=1 pop=\"empty\" push! peek!",
+		"lock":     "release=false acquire=true acquire=false ben:acquire=false ben:release=false release=true ben:acquire=true acquire=false release=false ben:release=true steal!",
+	} {
+		obj := objects[slices.IndexFunc(objects, func(o askedObject) bool { return o.name == name })].obj
+		state := obj.Start("")
+		for word := range strings.FieldsSeq(script) {
+			impossible := strings.HasSuffix(word, "!")
+			ask, want, _ := strings.Cut(strings.TrimSuffix(word, "!"), "=")
+			a := Act{Client: "ann", Name: ask}
+			if client, rest, ok := strings.Cut(ask, ":"); ok {
+				a.Client, a.Name = client, rest
+			}
+			if verb, args, ok := strings.Cut(a.Name, "("); ok {
+				list, err := term.FromStep([]byte("[" + strings.TrimSuffix(args, ")") + "]"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.Name, a.Args = verb, list.(term.List)
+			}
+			before := term.String(state)
+			next, answer := obj.Apply(state, a)
+			if term.String(state) != before {
+				t.Errorf("%s: %s changed the state that it was given", name, word)
+			}
+			got := ""
+			if answer != nil {
+				raw, _ := term.ToJSON(answer)
+				got = string(raw)
+			}
+			if impossible != (next == nil) || strings.Trim(got, `"`) != strings.Trim(want, `"`) {
+				t.Errorf("%s: %s: got %s and the state %v", name, word, got, next)
+			}
+			if next != nil {
+				if obj.Pure != nil && obj.Pure(a) && !term.Equal(next, state) {
+					t.Errorf("%s: %s is pure and changes the state", name, word)
+				}
+				state = next
+			}
+		}
 	}
 }
 
