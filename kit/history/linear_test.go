@@ -127,7 +127,7 @@ func untold(acts []Act, told ...Act) []Act {
 
 // TestLinearizeAgreesWithAllOrders compares verdict and explanation on thousands of small histories with trying all orders.
 func TestLinearizeAgreesWithAllOrders(t *testing.T) {
-	const histories = 4000
+	const histories = 3000
 	bad := map[string]int{}
 	for seed := range uint64(histories) {
 		o := objects[seed%uint64(len(objects))]
