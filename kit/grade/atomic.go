@@ -320,8 +320,8 @@ func DeedsOf(h *history.History, verb string, name func(history.Op) string, deci
 	return deeds
 }
 
-// Decided takes an answer for what it says: any value but the atoms aborted and undecided is committed; an abort, and an
-// error that says for sure that nothing happened, is aborted; everything else is undecided.
+// Decided takes an answer for what it says: any value but the atoms aborted and undecided, and tuples that begin with them, is
+// committed; an abort, and an error that says for sure that nothing happened, is aborted; everything else is undecided.
 func Decided(o history.Op) Decision {
 	switch o.Took() {
 	case history.No:
@@ -329,7 +329,11 @@ func Decided(o history.Op) Decision {
 	case history.Maybe:
 		return Undecided
 	}
-	switch v, _ := o.Outcome.Term(); v {
+	v, _ := o.Outcome.Term()
+	if t, ok := v.(term.Tuple); ok && len(t) > 0 {
+		v = t[0]
+	}
+	switch v {
 	case term.Atom("aborted"):
 		return Aborted
 	case term.Atom("undecided"):

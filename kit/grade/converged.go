@@ -92,7 +92,7 @@ func (c Converged) whole(h *history.History) (time.Duration, Finding) {
 		case f.Mends():
 			at = max(at, f.At)
 		case inForce(h, f, h.End):
-			return 0, Unclear(fmt.Sprintf("a fault was still in force at the end (%s), so the copies need not have come together", faultText(f)))
+			return 0, Unclear(fmt.Sprintf("a fault was still in force at the end (%s), so the copies need not have come together", faultText(f, false)))
 		}
 	}
 	if at < 0 {
