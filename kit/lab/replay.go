@@ -20,14 +20,9 @@ type Replay struct {
 // everything passed. With twice it is run two times and the two are compared as well. A submission that has
 // changed since is an error.
 func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, twice bool) (Replay, error) {
-	sub, err := l.reopen(old.Submission)
+	sub, err := l.unchanged(old)
 	if err != nil {
 		return Replay{}, err
-	}
-	if sub.Digest() != old.Submission.Digest {
-		return Replay{}, &kit.Error{Op: "replay", What: old.Submission.Name, Kind: kit.Invalid,
-			Err:  errors.New("the work has changed since it was graded, so the run would be another"),
-			Hint: fmt.Sprintf("\"netsplit grade %s --seed %d\" grades it as it is now with the same seed", quoteArg(sub.Name), old.Seed)}
 	}
 	o := Options{Seed: caseSeed(old), Seeds: 1}
 	r, err := g.Grade(ctx, l, sub, o)
@@ -44,6 +39,17 @@ func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, twice bo
 	}
 	rep.Differences = append(rep.Differences, differences("the first replay", r, again)...)
 	return rep, nil
+}
+
+// unchanged reads a recorded submission again and sees to it that it is the same.
+func (l *Lab) unchanged(old *grade.Result) (Submission, error) {
+	sub, err := l.reopen(old.Submission)
+	if err == nil && sub.Digest() != old.Submission.Digest {
+		err = &kit.Error{Op: "replay", What: old.Submission.Name, Kind: kit.Invalid,
+			Err:  errors.New("the work has changed since it was graded, so the run would be another"),
+			Hint: fmt.Sprintf("\"netsplit grade %s --seed %d\" grades it as it is now with the same seed", quoteArg(sub.Name), old.Seed)}
+	}
+	return sub, err
 }
 
 // reopen reads a recorded submission again.
