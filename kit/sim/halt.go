@@ -37,7 +37,7 @@ func (w *World) halt() *waiter {
 	w.halted = true
 	w.frozen, w.parked = w.parked, nil
 	w.clients++
-	x := newWaiter(nil)
+	x := &waiter{wake: make(chan struct{}, 1)}
 	go func() {
 		<-x.wake
 		w.mu.Lock() // whoever woke it is still inside
