@@ -17,11 +17,11 @@ import (
 
 // replayArgs is replay's command line.
 type replayArgs struct {
-	check, log, json bool
-	at, scenario     string
-	nodes, what      []string
-	from, to         time.Duration
-	limit            int
+	check, full, log, json bool
+	at, scenario           string
+	nodes, what            []string
+	from, to               time.Duration
+	limit                  int
 }
 
 func newReplayCmd() *cobra.Command {
@@ -32,6 +32,8 @@ func newReplayCmd() *cobra.Command {
 		Long: "Takes a result that \"netsplit grade --format json\" wrote and runs its failing case again: the same\n" +
 			"work with the same seed. A simulated run is the same to the byte; on a real cluster the data are the same\n" +
 			"and the timing is not. With --check it is run twice and compared.\n\n" +
+			"Where the result explains a failure with a shorter run, that is run as well and shown; with --full the whole\n" +
+			"run is shown.\n\n" +
 			"Of a simulated run --log shows all that happened: boots, messages, writes, requests and faults, with their times.\n" +
 			"With --at it is run again up to a moment, and shown is how everything stands there: what each node has\n" +
 			"on its disc and in its tables, what is on its way, which requests wait, and what happens next.",
@@ -44,6 +46,7 @@ func newReplayCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&a.check, "check", false, "run it twice and compare")
+	f.BoolVar(&a.full, "full", false, "explain with the whole run, not with a shorter one")
 	f.BoolVar(&a.log, "log", false, "show what happened in the run, event by event")
 	f.StringVar(&a.at, "at", "", "show how everything stands at a `moment`: a time like 1.25s, or the number of an event")
 	f.BoolVar(&a.json, "json", false, "print the log or the moment as JSON")
@@ -66,6 +69,9 @@ func (a replayArgs) stray(cmd *cobra.Command) error {
 		if cmd.Flags().Changed(name) && !a.log {
 			return usage(cmd, fmt.Sprintf("--%s goes with --log", name))
 		}
+	}
+	if a.full && look {
+		return usage(cmd, "--log and --at are about the whole run; leave --full out")
 	}
 	for _, name := range []string{"json", "scenario"} {
 		if cmd.Flags().Changed(name) && !look {
@@ -94,7 +100,7 @@ func (a replayArgs) run(cmd *cobra.Command, name string) error {
 	case a.at != "":
 		return a.showMoment(cmd, g, l, old)
 	}
-	rep, err := g.Replay(cmd.Context(), l, old, a.check)
+	rep, err := g.Replay(cmd.Context(), l, old, lab.ReplayOptions{Twice: a.check, Full: a.full})
 	done()
 	if err != nil {
 		return err

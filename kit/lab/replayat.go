@@ -274,10 +274,10 @@ func viewOf(ctx context.Context, w *sim.World, node kit.NodeName) *NodeView {
 	a := asker{ctx: Patient(ctx, patience), w: w, node: node, view: &NodeView{Links: []string{}, Tables: []TableView{}, Locks: []string{}, Processes: []string{}}}
 	status, _ := a.ask("status").(term.Map)
 	a.view.Store = plainText(get(status, "store"))
-	for _, n := range itemsOf(get(status, "nodes")) {
+	for _, n := range listItems(get(status, "nodes")) {
 		a.view.Links = append(a.view.Links, plainText(n))
 	}
-	tables := itemsOf(get(status, "tables"))
+	tables := listItems(get(status, "tables"))
 	for _, t := range tables[:min(len(tables), maxShownTables)] {
 		if m, ok := t.(term.Map); ok {
 			a.view.Tables = append(a.view.Tables, a.table(m))
@@ -286,7 +286,7 @@ func viewOf(ctx context.Context, w *sim.World, node kit.NodeName) *NodeView {
 	if a.view.Store == "yes" {
 		a.view.Locks = rowTexts(a.ask("system_info", term.Atom("held_locks")))
 	}
-	for _, p := range firstOf(itemsOf(a.ask("processes"))) {
+	for _, p := range firstOf(listItems(a.ask("processes"))) {
 		a.view.Processes = append(a.view.Processes, processText(p))
 	}
 	a.view.Micros = micros(w.Now())
@@ -316,7 +316,7 @@ func (a asker) ask(verb string, args ...term.Term) term.Term {
 	return v
 }
 
-func itemsOf(t term.Term) term.List {
+func listItems(t term.Term) term.List {
 	l, _ := t.(term.List)
 	return l
 }
@@ -332,7 +332,7 @@ func firstOf(all term.List) term.List {
 // rowTexts shows the first of a list's terms, a text each.
 func rowTexts(t term.Term) []string {
 	rows := []string{}
-	for _, row := range firstOf(itemsOf(t)) {
+	for _, row := range firstOf(listItems(t)) {
 		rows = append(rows, plainText(row))
 	}
 	return rows
@@ -352,7 +352,7 @@ func processText(t term.Term) string {
 		text += ", " + many(int(n), "message") + " waiting"
 	}
 	for _, part := range []string{"links", "monitors"} {
-		if all := itemsOf(get(m, part)); len(all) > 0 {
+		if all := listItems(get(m, part)); len(all) > 0 {
 			text += ", " + part + " " + plainText(all)
 		}
 	}

@@ -30,12 +30,12 @@ func (w *World) takeTraffic(ctx context.Context) {
 // takeDamage is takeTraffic for what is not traffic that stood still.
 func (w *World) takeDamage() {
 	for _, n := range w.Nodes() {
-		if c, ok := w.World.(trafficCounter); ok {
+		if c, ok := can[trafficCounter](w.World); ok {
 			for _, to := range c.Counts(n) {
 				w.Note(grade.TouchedNote(n, to.Peer), term.Int(to.Delayed+to.Lost+to.Duplicated+to.Reordered))
 			}
 		}
-		m, ok := w.World.(world.Machines)
+		m, ok := can[world.Machines](w.World)
 		if !ok {
 			continue
 		}
@@ -59,7 +59,7 @@ func (w *World) takeDamage() {
 
 func (w *World) stopped(ctx context.Context, from kit.NodeName) map[kit.NodeName]uint64 {
 	sums := map[kit.NodeName]uint64{}
-	if c, ok := w.World.(trafficCounter); ok {
+	if c, ok := can[trafficCounter](w.World); ok {
 		for _, counts := range c.Counts(from) {
 			sums[counts.Peer] = counts.Held + counts.Dropped + counts.Refused + counts.Lost
 		}
