@@ -35,14 +35,14 @@ func TestReceipts(t *testing.T) {
 			case "faults":
 				var lanes []string
 				for _, f := range h.Faults {
-					e := faultEvent(f, func(name string) int { lanes = append(lanes, name); return len(lanes) - 1 })
+					e := faultEvent(f, false, func(name string) int { lanes = append(lanes, name); return len(lanes) - 1 })
 					shape := map[diagram.EventKind]string{diagram.Cut: "cut", diagram.Heal: "heal", diagram.Down: "down", diagram.Up: "up"}[e.Kind]
 					fmt.Fprintln(&b, strings.TrimRight(line(Moment{From: f.At, To: f.At, Fault: &f})+"  "+shape, " "))
 				}
 			case "in-force":
 				for _, f := range h.Faults {
 					if inForce(h, f, h.End) {
-						fmt.Fprintln(&b, faultText(f))
+						fmt.Fprintln(&b, faultText(f, false))
 					}
 				}
 			default:
