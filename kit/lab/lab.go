@@ -95,8 +95,9 @@ type Lab struct {
 	Definition
 	Manifest Manifest
 	Mutants  []Mutant
-	files    fs.FS // labs/<slug>
-	solution fs.FS // solutions/<slug>
+	Ledger   *FlakeLedger // of the last soak on record; nil when there is none
+	files    fs.FS        // labs/<slug>
+	solution fs.FS        // solutions/<slug>
 }
 
 // Brief is the text of the lab's README.md after the front matter, in Markdown.
@@ -173,6 +174,9 @@ func load(labs, solutions fs.FS, d Definition) (*Lab, error) {
 		return nil, err
 	}
 	if l.Mutants, err = loadMutants(l); err != nil {
+		return nil, err
+	}
+	if l.Ledger, err = loadLedger(l); err != nil {
 		return nil, err
 	}
 	return l, l.checkFiles()
