@@ -286,7 +286,7 @@ func viewOf(ctx context.Context, w *sim.World, node kit.NodeName) *NodeView {
 	if a.view.Store == "yes" {
 		a.view.Locks = rowTexts(a.ask("system_info", term.Atom("held_locks")))
 	}
-	for _, p := range firstOf(listItems(a.ask("processes"))) {
+	for _, p := range firstTerms(listItems(a.ask("processes"))) {
 		a.view.Processes = append(a.view.Processes, processText(p))
 	}
 	a.view.Micros = micros(w.Now())
@@ -321,8 +321,8 @@ func listItems(t term.Term) term.List {
 	return l
 }
 
-// firstOf gives the first of a list, and how many more there are, if so, as the last.
-func firstOf(all term.List) term.List {
+// firstTerms gives the first of a list, and how many more there are, if so, as the last.
+func firstTerms(all term.List) term.List {
 	if len(all) <= maxShownRows {
 		return all
 	}
@@ -332,7 +332,7 @@ func firstOf(all term.List) term.List {
 // rowTexts shows the first of a list's terms, a text each.
 func rowTexts(t term.Term) []string {
 	rows := []string{}
-	for _, row := range firstOf(listItems(t)) {
+	for _, row := range firstTerms(listItems(t)) {
 		rows = append(rows, plainText(row))
 	}
 	return rows

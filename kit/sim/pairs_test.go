@@ -57,7 +57,10 @@ func allTroubles() []trouble {
 		{"loss", "link", rule(wire.Rule{Loss: 0.6, Duplicate: 0.5, Reorder: 0.5}), whole, counts(func(c wire.Counts) uint64 { return c.Delayed })},
 		{"kill", "node", func(w *World) error { return w.Kill("a") }, back, stops},
 		{"power off", "node", func(w *World) error { return w.PowerOff("a") }, back, stops},
-		{"strike", "node", func(w *World) error { return w.KillAfter(context.Background(), "a", 3, time.Second) }, back, stops},
+		{"strike", "node", func(w *World) error {
+			_, err := w.KillAfter(context.Background(), "a", 3, time.Second)
+			return err
+		}, back, stops},
 		{"pause", "node", func(w *World) error { return w.Pause("a") }, func(w *World) error { return w.Resume("a") }, hurt(func(w *World) int { return damage(w).waited })},
 		{"full disc", "disc", disk(DiskFault{Full: true}), disk(DiskFault{}), hurt(func(w *World) int { return damage(w).refused })},
 		{"slow disc", "disc", disk(DiskFault{Slow: 40 * time.Millisecond, Crash: Chance}), disk(DiskFault{}), hurt(func(w *World) int { return damage(w).slow })},
