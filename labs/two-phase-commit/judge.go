@@ -47,6 +47,19 @@ func find(h *history.History, id string) (request, bool) {
 	return request{}, false
 }
 
+// about gives the transfer that a failure is about: its first evidence.
+func about(h *history.History, f grade.Finding) (request, bool) {
+	if f.Verdict != grade.Fail || len(f.Evidence) == 0 {
+		return request{}, false
+	}
+	all := requests(h)
+	i := slices.IndexFunc(all, func(r request) bool { return r.op.ID == f.Evidence[0] })
+	if i < 0 {
+		return request{}, false
+	}
+	return all[i], true
+}
+
 // said is what the client was told.
 func (r request) said() grade.Decision { return grade.Decided(r.op) }
 
