@@ -189,7 +189,7 @@ func heldAcross(h *history.History, left, right []kit.NodeName) (int64, bool) {
 			}
 		}
 	}
-	return total, counted
+	return total, counted || counts(h, left[0])
 }
 
 // TrafficNote names the note under which a recorder puts how many messages from one node to another a fault held

@@ -7,6 +7,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/shell"
+	"netsplit/kit/sim"
 	"netsplit/kit/term"
 	"netsplit/kit/world"
 )
@@ -69,6 +70,12 @@ func (e *CompileError) Error() string { return e.Text }
 type SimRun struct {
 	Nodes []kit.NodeName
 	Seed  uint64
+	// Clocks are the nodes' wall clocks that are wrong from the start, and by how much.
+	Clocks map[kit.NodeName]time.Duration
+	// Halt is where the run stands still to be looked at, and ends; nil for nowhere.
+	Halt *sim.Halt
+	// Events is how many entries of the event log are kept, the latest ones; 0 is the simulator's default.
+	Events int
 }
 
 // Simulation is a simulated cluster.

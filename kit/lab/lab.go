@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/grade"
@@ -66,6 +67,9 @@ type Plan struct {
 	// the student left cut is still cut. In an answer lab it reads the facts that are asked for, before the work: what
 	// counts is how the cluster was found.
 	Observe func(ctx context.Context, w *World) error
+	// Clocks are the nodes whose wall clocks are wrong from the start of a simulated run, and by how much; World.Clock makes
+	// them jump later. It is on record as if it had been ordered at the start.
+	Clocks map[kit.NodeName]time.Duration
 	// Checks judge the history, each for one task. Several checks of one task must all pass.
 	Checks []Check
 }

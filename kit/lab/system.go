@@ -88,7 +88,8 @@ func (s *System) simulate(ctx context.Context, p Program, o SimRun) (Simulation,
 	if err != nil {
 		return nil, err
 	}
-	w, err := sim.New(ctx, sim.Config{Engine: engine, Program: program, Nodes: o.Nodes, Seed: o.Seed})
+	w, err := sim.New(ctx, sim.Config{Engine: engine, Program: program, Nodes: o.Nodes, Seed: o.Seed,
+		Skew: o.Clocks, Halt: o.Halt, MaxEvents: o.Events})
 	var e *kit.Error
 	if errors.As(err, &e) && ctx.Err() == nil && (e.Kind == kit.Invalid || e.Kind == kit.Unavailable) {
 		return stillborn{nodes: o.Nodes, why: e}, nil
