@@ -21,7 +21,7 @@ import (
 
 // FS is this folder: each lab's brief, code, starter and mutants, and its ledger when it has one.
 //
-//go:embed */README.md */*.go */starter/* */mutants/*/*
+//go:embed */README.md */*.go */ledger.json */starter/* */mutants/*/*
 var FS embed.FS
 
 // All is every lab.
