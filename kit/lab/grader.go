@@ -62,14 +62,9 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	}
 	r := g.blank(l, sub, o)
 	if err != nil {
-		if kit.KindOf(err) != kit.Invalid {
+		if err := unrun(r, err); err != nil {
 			return nil, err
 		}
-		r.Problem = problemText(err)
-		for i := range r.Tasks {
-			r.Tasks[i].Verdict, r.Tasks[i].Why = grade.Fail, "the submission could not be run: "+firstLine(r.Problem)
-		}
-		r.Settle()
 		r.Millis = time.Since(began).Milliseconds()
 		return r, nil
 	}
@@ -89,6 +84,25 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	r.Settle()
 	r.Millis = time.Since(began).Milliseconds()
 	return r, nil
+}
+
+// unrun fills in the result of a submission that could not be run: failed when the submission is at fault, inconclusive
+// when a budget in real time ran out. Any other error is the harness's, and is given back.
+func unrun(r *grade.Result, err error) error {
+	verdict := grade.Fail
+	var late *Exhausted
+	switch {
+	case errors.As(err, &late):
+		verdict, r.Budgets = grade.Inconclusive, []string{late.Error()}
+	case kit.KindOf(err) != kit.Invalid:
+		return err
+	}
+	r.Problem = problemText(err)
+	for i := range r.Tasks {
+		r.Tasks[i].Verdict, r.Tasks[i].Why = verdict, "the submission could not be run: "+firstLine(r.Problem)
+	}
+	r.Settle()
+	return nil
 }
 
 // errNoSeed: answers are about the cluster of one seed, and nobody knows of which.
@@ -144,6 +158,9 @@ func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
 
 // prepare checks and compiles. A mistake of the student's is an error of kind Invalid.
 func (g *Grader) prepare(ctx context.Context, l *Lab, sub Submission) (prepared, error) {
+	if sub.Refused != nil {
+		return prepared{}, sub.Refused
+	}
 	if len(sub.Files) == 0 {
 		return prepared{}, refuse(sub.Name, "there is nothing to grade in it")
 	}

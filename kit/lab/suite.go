@@ -18,6 +18,11 @@ func (g *Grader) gradeTests(ctx context.Context, l *Lab, sub Submission, o Optio
 	t := taskIn(r, l.Tests.Task)
 	t.Seed, t.Replay = o.Seed, ""
 	f, err := g.judgeTests(ctx, l, sub, o.Seed, r)
+	var late *Exhausted
+	if errors.As(err, &late) {
+		r.Budgets = append(r.Budgets, late.Error())
+		f, err = grade.Unclear(late.Error()+", so your tests were not judged"), nil
+	}
 	if err != nil {
 		return &kit.Error{Op: "grade tests", What: l.Slug, Kind: kit.Broken, Err: err}
 	}

@@ -54,7 +54,7 @@ func runScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, erro
 	if ctx.Err() != nil {
 		return ScriptReport{}, context.Cause(ctx)
 	}
-	return ScriptReport{Answers: res.Answers, Err: res.Err, Isolation: res.Isolation}, nil
+	return ScriptReport{Answers: res.Answers, Err: res.Err, OutOfTime: res.OutOfTime, Isolation: res.Isolation}, nil
 }
 
 // load gives the engine with a program compiled to machine code.

@@ -22,14 +22,15 @@ import (
 // ScriptMain is the child's side of RunIsolated: it serves ChildVerb and gives the exit code. args are what
 // follows the verb.
 func ScriptMain(args []string, in io.Reader, out io.Writer) int {
-	limit := int64(0)
-	if len(args) == 1 {
-		limit, _ = strconv.ParseInt(args[0], 10, 64)
+	var l Limits
+	if len(args) == 2 {
+		l.Memory, _ = strconv.ParseInt(args[0], 10, 64)
+		l.CPU, _ = time.ParseDuration(args[1])
 	}
-	if limit < minMemory {
+	if l.Memory < minMemory || l.CPU <= 0 {
 		return 2 // not called by RunIsolated
 	}
-	limitMemory(limit)
+	limitProcess(l)
 	messages := newLines(in)
 	first, err := messages.next()
 	if err != nil || first.Start == nil {

@@ -73,7 +73,7 @@ print(sorted([r.k for r in a.db.table(table) if type(r.k) == "int"]))
 	if len(here.calls) != len(there.calls) || here.rules[[2]kit.NodeName{"a", "b"}] != (wire.Rule{}) {
 		t.Errorf("%d calls here, %d there", len(here.calls), len(there.calls))
 	}
-	if !strings.HasPrefix(res.Isolation, "child process, at most") || res.Steps == 0 {
+	if !strings.HasPrefix(res.Isolation, "child process without an environment, at most") || res.Steps == 0 {
 		t.Errorf("%+v", res)
 	}
 }
@@ -101,7 +101,7 @@ func TestIsolatedScriptCannotHurt(t *testing.T) {
 		{"a mistake", "x = 1\nx.foo", "no .foo", Limits{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if strings.HasSuffix(c.name, "list") && strings.Contains(isolation(0), "watched") {
+			if strings.HasSuffix(c.name, "list") && strings.Contains(isolation(Limits{}), "watched") {
 				t.Skip("where memory is only watched, a huge allocation passes for a while; TestWithoutRaceDetector runs it with a limit")
 			}
 			w := newFake()
