@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -112,6 +113,29 @@ func (w *World) Kill(n kit.NodeName) error {
 	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, w.World.Kill(n))
 }
 
+// striker is a world that can kill a node in the middle of what it does; the simulator is one.
+type striker interface {
+	KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error
+}
+
+// KillAfter waits until a node has sent a frame to another node, changed its disc or answered a client so many times from now on,
+// and kills it then, in the middle of whatever it does: with 1, 2, 3 and so on a lab kills a node at every step of a protocol
+// without knowing the protocol. When the node has not done so much within the given time it is killed all the same.
+// The kill is on record at the moment at which it happened.
+func (w *World) KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error {
+	s, ok := w.World.(striker)
+	if !ok {
+		return w.Kill(n)
+	}
+	switch err := s.KillAfter(ctx, n, steps, within); {
+	case err == nil:
+		return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n, Detail: fmt.Sprintf("after %d more steps", steps)}, nil)
+	case ctx.Err() != nil:
+		return err
+	}
+	return w.Kill(n)
+}
+
 // Restart is world.World's Restart, recorded.
 func (w *World) Restart(n kit.NodeName) error {
 	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, w.World.Restart(n))
@@ -125,6 +149,65 @@ func (w *World) Pause(n kit.NodeName) error {
 // Resume is world.World's Resume, recorded.
 func (w *World) Resume(n kit.NodeName) error {
 	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, w.World.Resume(n))
+}
+
+// machines gives what can break the nodes' machines, or says that this world cannot.
+func (w *World) machines(op string, n kit.NodeName) (world.Machines, error) {
+	if m, ok := w.World.(world.Machines); ok {
+		return m, nil
+	}
+	return nil, &kit.Error{Op: op, What: string(n), Kind: kit.Refused, Err: errors.New("the nodes are processes of this machine, which stays whole"),
+		Hint: "discs, clocks and processors break in the simulator only, where code labs are graded"}
+}
+
+// machine does one order to a node's machine and records it.
+func (w *World) machine(op string, f history.Fault, do func(world.Machines) error) error {
+	f.At = w.Now()
+	m, err := w.machines(op, f.Node)
+	if err == nil {
+		err = do(m)
+	}
+	return w.fault(f, err)
+}
+
+// PowerOff is world.Machines' PowerOff, recorded as poweroff. On a real cluster it is an error of kind Refused, like the
+// other faults of machines.
+func (w *World) PowerOff(n kit.NodeName) error {
+	return w.machine("power off", history.Fault{What: "poweroff", Node: n}, func(m world.Machines) error { return m.PowerOff(n) })
+}
+
+// Disk sets the rule of a node's disc, recorded as disc; the zero rule is recorded as mend disc.
+func (w *World) Disk(n kit.NodeName, rule world.DiskFault) error {
+	f := history.Fault{What: "disc", Node: n, Detail: rule.String()}
+	if rule == (world.DiskFault{}) {
+		f.What, f.Detail = "mend", "disc"
+	}
+	return w.machine("set disc of", f, func(m world.Machines) error { return m.SetDisk(n, rule) })
+}
+
+// Clock makes a node's wall clock jump to be off by so much, recorded as clock; 0 is recorded as mend clock.
+func (w *World) Clock(n kit.NodeName, off time.Duration) error {
+	f := history.Fault{What: "clock", Node: n, Detail: signed(off)}
+	if off == 0 {
+		f.What, f.Detail = "mend", "clock"
+	}
+	return w.machine("set clock of", f, func(m world.Machines) error { return m.SetClock(n, off) })
+}
+
+func signed(d time.Duration) string {
+	if d > 0 {
+		return "+" + d.String()
+	}
+	return d.String()
+}
+
+// Pace makes a node compute so many times slower, recorded as pace; 1, its own speed, is recorded as mend pace.
+func (w *World) Pace(n kit.NodeName, times int) error {
+	f := history.Fault{What: "pace", Node: n, Detail: fmt.Sprintf("%d times slower", times)}
+	if times == 1 {
+		f.What, f.Detail = "mend", "pace"
+	}
+	return w.machine("set pace of", f, func(m world.Machines) error { return m.SetPace(n, times) })
 }
 
 func (w *World) fault(f history.Fault, err error) error {
