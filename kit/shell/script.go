@@ -10,7 +10,7 @@ import (
 type Result struct {
 	// Err says why it stopped early, where, and what to do; nil when it ran to its end. Its kind is Overloaded
 	// for a limit, Invalid for a mistake in the script, Broken for a fault of ours.
-	Err       error
+	Err error
 	// OutOfTime says that Limits.Wall ended it. That is real time: on a busy machine it says nothing about the script.
 	OutOfTime bool
 	Answers   map[string]term.Term // what it handed in with answer(name, value)
