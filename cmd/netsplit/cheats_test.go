@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,8 @@ import (
 const (
 	cheatMemory = 768 << 20
 	cheatTime   = 3 * time.Minute
+	// scriptMemory is what the grader itself may have where it runs nothing: a script is in a child.
+	scriptMemory = 96 << 20
 )
 
 // suits reports whether a cheat is tried on a lab: the one that it names, or "every code lab", "every script lab".
@@ -313,6 +316,9 @@ func (c *cheat) try(t *testing.T, program string, l *lab.Lab) graded {
 		t.Errorf("the grader ended with the status %d, want %d", got, c.status())
 	}
 	g.reason = c.judge(t, result, out.String())
+	if l.Manifest.Kind != lab.Code && g.own > scriptMemory {
+		t.Errorf("the grader itself had %d MiB: was the script run in it?", g.own>>20)
+	}
 	if g.own > cheatMemory || g.largest > cheatMemory {
 		t.Errorf("the grader had %d MiB, its largest process %d", g.own>>20, g.largest>>20)
 	}
@@ -344,6 +350,9 @@ func (c *cheat) judge(t *testing.T, file, text string) string {
 		t.Errorf("%v\n%s", err, b)
 		return ""
 	}
+	if want := isolationOf(r); r.Isolation != want {
+		t.Errorf("the isolation is %q, not %q", r.Isolation, want)
+	}
 	score, verdict, reason := r.Score, r.Verdict, cmp.Or(r.Problem, r.Stopped)
 	for _, task := range r.Tasks {
 		if task.Name == c.task {
@@ -353,8 +362,8 @@ func (c *cheat) judge(t *testing.T, file, text string) string {
 			reason = task.Why
 		}
 	}
-	if score != 0 || verdict != c.verdict || r.Isolation == "" {
-		t.Errorf("%s, %d points, isolation %q, want %s, 0\n%s", verdict, score, r.Isolation, c.verdict, text)
+	if score != 0 || verdict != c.verdict {
+		t.Errorf("%s, %d points, want %s, 0\n%s", verdict, score, c.verdict, text)
 	}
 	if !c.says.MatchString(text) {
 		t.Errorf("the text lacks %q:\n%s", c.says, text)
@@ -369,6 +378,20 @@ func (c *cheat) judge(t *testing.T, file, text string) string {
 	}
 	reason, _, _ = strings.Cut(reason, "\n")
 	return reason[:min(len(reason), 110)]
+}
+
+// isolationOf gives the words in which a result must say what stood between the submission and this machine.
+func isolationOf(r *grade.Result) string {
+	const cluster = "a fresh cluster of node processes on this machine; "
+	switch {
+	case r.Kind == string(lab.Code):
+		return "WebAssembly sandbox: no files, no network, no clock and no environment of this machine; compiled by its Go toolchain, which runs nothing of yours"
+	case len(r.Runs) == 0:
+		return cluster + "the script apart: not run"
+	case runtime.GOOS != "linux":
+		return cluster + "the script apart: child process, at most about 384 MiB (watched), has no environment"
+	}
+	return cluster + "the script apart: child process, at most 384 MiB (RLIMIT_DATA) and 30s of processor time (RLIMIT_CPU), writes no file (RLIMIT_FSIZE), has no environment"
 }
 
 // watchPeak follows the memory of a process; the function gives the most that it had, 0 where that is not told.

@@ -36,7 +36,7 @@ type Options struct {
 const (
 	isolationScript = "a fresh cluster of node processes on this machine; the script apart: "
 	isolationAnswer = "a fresh cluster of node processes on this machine; the answers are data, nothing of yours is run"
-	isolationCode   = "WebAssembly sandbox: no files, no network, no clock and no environment of this machine"
+	isolationCode   = "WebAssembly sandbox: no files, no network, no clock and no environment of this machine; compiled by its Go toolchain, which runs nothing of yours"
 )
 
 // prepared is a submission made ready to run.

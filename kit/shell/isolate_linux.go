@@ -14,7 +14,7 @@ import (
 
 // isolation says what RunIsolated does here.
 func isolation(l Limits) string {
-	return fmt.Sprintf("child process without an environment, at most %d MiB (RLIMIT_DATA) and %v of processor time (RLIMIT_CPU), writes no file (RLIMIT_FSIZE)",
+	return fmt.Sprintf("child process, at most %d MiB (RLIMIT_DATA) and %v of processor time (RLIMIT_CPU), writes no file (RLIMIT_FSIZE), has no environment",
 		l.Memory>>20, l.CPU)
 }
 

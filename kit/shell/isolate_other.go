@@ -10,7 +10,7 @@ import (
 // isolation says what RunIsolated does here. The race detector's own memory would break a hard limit, so its
 // builds watch, too.
 func isolation(l Limits) string {
-	return fmt.Sprintf("child process without an environment, at most about %d MiB (watched)", l.Memory>>20)
+	return fmt.Sprintf("child process, at most about %d MiB (watched), has no environment", l.Memory>>20)
 }
 
 func isolateProcess(*exec.Cmd) {}
