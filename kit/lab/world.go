@@ -18,23 +18,39 @@ import (
 // shell and workloads use it without knowing.
 type World struct {
 	world.World
-	log *history.Log
+	log  *history.Log
+	left *leftOut // what is not done of the work; nil is nothing
 }
 
 // Record wraps a world so that what happens through it is taken down.
 func Record(w world.World) *World { return &World{World: w, log: history.NewLog()} }
 
+// Nodes is world.World's Nodes. While clients work it names those as well that a shortened run does without: whoever draws
+// one of them draws what was drawn in the run that is shortened.
+func (w *World) Nodes() []kit.NodeName {
+	if all := w.left.allNodes(); all != nil {
+		return all
+	}
+	return w.World.Nodes()
+}
+
 // History gives what has been recorded until now.
 func (w *World) History() *history.History { return w.log.Snapshot(w.Now()) }
 
 // Enter says that the next phase of the run begins.
-func (w *World) Enter(p history.Phase) { w.log.Enter(p) }
+func (w *World) Enter(p history.Phase) {
+	w.log.Enter(p)
+	w.left.enter(p)
+}
 
 // Note puts a value on record under a name, for a check to read (history.Note).
 func (w *World) Note(name string, value term.Term) { w.log.Note(name, value, w.Now()) }
 
 // Call is world.World's Call, recorded.
 func (w *World) Call(ctx context.Context, client string, node kit.NodeName, req door.Request) door.Outcome {
+	if out, left := w.left.call(ctx, w.World, client, node); left {
+		return out
+	}
 	id := w.log.Begin(client, node, req.Verb, req.Args, w.Now())
 	out := w.World.Call(ctx, client, node, req)
 	if out.Status != door.Pending {
@@ -74,7 +90,7 @@ func (w *World) Link(from, to kit.NodeName, rule wire.Rule) error {
 	case rule != wire.Rule{}:
 		f.What, f.Detail = "slow", ruleText(rule)
 	}
-	return w.fault(f, w.World.Link(from, to, rule))
+	return w.fault(f, func() error { return w.World.Link(from, to, rule) })
 }
 
 func ruleText(r wire.Rule) string {
@@ -114,7 +130,7 @@ func (w *World) both(a, b kit.NodeName, rule wire.Rule) error {
 
 // Kill is world.World's Kill, recorded.
 func (w *World) Kill(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, w.World.Kill(n))
+	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, func() error { return w.World.Kill(n) })
 }
 
 // striker is a world that can kill a node in the middle of what it does; the simulator is one.
@@ -127,37 +143,43 @@ type striker interface {
 // without knowing the protocol. When the node has not done so much within the given time it is killed all the same.
 // The kill is on record at the moment at which it happened.
 func (w *World) KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error {
-	s, ok := w.World.(striker)
+	s, ok := can[striker](w.World)
 	if !ok {
 		return w.Kill(n)
 	}
-	switch err := s.KillAfter(ctx, n, steps, within); {
-	case err == nil:
-		return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n, Detail: fmt.Sprintf("after %d more steps", steps)}, nil)
-	case ctx.Err() != nil:
+	kill := history.Fault{What: "kill", Node: n}
+	if left, err := w.left.waitFor(ctx, w.World, kill); left {
 		return err
 	}
-	return w.Kill(n)
+	err := s.KillAfter(ctx, n, steps, within)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	if kill.Detail = fmt.Sprintf("after %d more steps", steps); err != nil {
+		kill.Detail, err = "", w.World.Kill(n)
+	}
+	kill.At = w.Now()
+	return w.ordered(kill, err)
 }
 
 // Restart is world.World's Restart, recorded.
 func (w *World) Restart(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, w.World.Restart(n))
+	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, func() error { return w.World.Restart(n) })
 }
 
 // Pause is world.World's Pause, recorded.
 func (w *World) Pause(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "pause", Node: n}, w.World.Pause(n))
+	return w.fault(history.Fault{At: w.Now(), What: "pause", Node: n}, func() error { return w.World.Pause(n) })
 }
 
 // Resume is world.World's Resume, recorded.
 func (w *World) Resume(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, w.World.Resume(n))
+	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, func() error { return w.World.Resume(n) })
 }
 
 // machines gives what can break the nodes' machines, or says that this world cannot.
 func (w *World) machines(op string, n kit.NodeName) (world.Machines, error) {
-	if m, ok := w.World.(world.Machines); ok {
+	if m, ok := can[world.Machines](w.World); ok {
 		return m, nil
 	}
 	return nil, &kit.Error{Op: op, What: string(n), Kind: kit.Refused, Err: errors.New("the nodes are processes of this machine, which stays whole"),
@@ -167,11 +189,13 @@ func (w *World) machines(op string, n kit.NodeName) (world.Machines, error) {
 // machine does one order to a node's machine and records it.
 func (w *World) machine(op string, f history.Fault, do func(world.Machines) error) error {
 	f.At = w.Now()
-	m, err := w.machines(op, f.Node)
-	if err == nil {
-		err = do(m)
-	}
-	return w.fault(f, err)
+	return w.fault(f, func() error {
+		m, err := w.machines(op, f.Node)
+		if err != nil {
+			return err
+		}
+		return do(m)
+	})
 }
 
 // PowerOff is world.Machines' PowerOff, recorded as poweroff. On a real cluster it is an error of kind Refused, like the
@@ -214,7 +238,16 @@ func (w *World) Pace(n kit.NodeName, times int) error {
 	return w.machine("set pace of", f, func(m world.Machines) error { return m.SetPace(n, times) })
 }
 
-func (w *World) fault(f history.Fault, err error) error {
+// fault carries out an order and puts it on record.
+func (w *World) fault(f history.Fault, do func() error) error {
+	if w.left.fault(f) {
+		return nil
+	}
+	return w.ordered(f, do())
+}
+
+// ordered puts an order on record.
+func (w *World) ordered(f history.Fault, err error) error {
 	if err != nil {
 		f.Err = err.Error()
 	}
