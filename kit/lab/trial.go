@@ -18,6 +18,13 @@ const (
 	trialWall  = 3 * time.Minute
 )
 
+// undated shows no deadline, though it ends at one: deadlines are real time, and requests in the simulator would be given
+// up for them at moments that depend on the machine.
+type undated struct{ context.Context }
+
+// Deadline shows none.
+func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
+
 // errTrialWall ends a run that takes too long.
 var errTrialWall = fmt.Errorf("the grader gave up on this run after %v", trialWall)
 
@@ -44,9 +51,7 @@ func (g *Grader) runTrial(parent context.Context, l *Lab, s Scenario, seed uint6
 
 // runCase is runTrial of a run of which something may be left out.
 func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64, work prepared, left *leftOut) (*trial, error) {
-	// No deadline shows in the context: it is real time, and requests in the simulator would be given up for it at moments
-	// that depend on the machine.
-	ctx, cancel := context.WithCancelCause(parent)
+	ctx, cancel := context.WithCancelCause(undated{parent})
 	defer cancel(nil)
 	late := time.AfterFunc(trialWall, func() { cancel(errTrialWall) })
 	defer late.Stop()

@@ -59,6 +59,9 @@ const minMemory = 64 << 20
 // memoryWatch is what the child says when watchMemory ends it.
 const memoryWatch = "netsplit: memory limit"
 
+// timeWatch is what the child says when it has used up its processor time.
+const timeWatch = "netsplit: processor time limit"
+
 // watchMemory ends the process when its heap is larger than limit: one huge allocation may pass the limit for a
 // moment. It reads a metric that stops no other goroutine: runtime.ReadMemStats would wait until the copy of a huge
 // list ends, and meanwhile the script would be at its next one.

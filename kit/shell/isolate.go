@@ -224,7 +224,7 @@ func (c *childRun) verdict(ctx context.Context, readErr, waitErr error, stderr s
 		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: cause, Hint: "is there a loop that never ends, or a wait for something that does not come?"}
 	case cause != nil:
 		return &kit.Error{Op: "run script", Kind: kit.Unknown, Err: errInterrupted}
-	case strings.Contains(stderr, "SIGXCPU"):
+	case strings.Contains(stderr, timeWatch):
 		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: fmt.Errorf("the script used more than %v of processor time", c.limits.CPU),
 			Hint: "does one step of it do too much?"}
 	case strings.Contains(stderr, "stack overflow") || strings.Contains(stderr, "stack exceeds"):

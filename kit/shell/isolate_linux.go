@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -23,6 +24,17 @@ func isolateProcess(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }
 
+// watchTime ends the process at the signal that says that its processor time is used up; Go's runtime would ignore it.
+func watchTime() {
+	over := make(chan os.Signal, 1)
+	signal.Notify(over, unix.SIGXCPU)
+	go func() { // ends with the process
+		<-over
+		fmt.Fprintln(os.Stderr, timeWatch)
+		os.Exit(2)
+	}()
+}
+
 // maxDescriptors is how many files the child may have open: its three, and those of Go's runtime.
 const maxDescriptors = 32
 
@@ -31,13 +43,14 @@ const maxDescriptors = 32
 // that finds no memory.
 func limitProcess(l Limits) {
 	watchMemory(l.Memory * 3 / 4)
+	watchTime()
 	seconds := uint64(max(1, l.CPU/time.Second))
 	for _, r := range []struct {
 		what      int
 		soft, max uint64
 	}{
 		{unix.RLIMIT_DATA, uint64(l.Memory), uint64(l.Memory)},
-		{unix.RLIMIT_CPU, seconds, seconds + 5}, // at the first the runtime says so and ends, at the second it is killed
+		{unix.RLIMIT_CPU, seconds, seconds + 5}, // at the first watchTime says so, at the second it is killed
 		{unix.RLIMIT_CORE, 0, 0},
 		{unix.RLIMIT_FSIZE, 0, 0},
 		{unix.RLIMIT_NOFILE, maxDescriptors, maxDescriptors},

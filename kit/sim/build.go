@@ -129,6 +129,8 @@ func goBuild(ctx context.Context, dir, pkg, out string, verb []string) error {
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err, Hint: "install Go (https://go.dev/dl) and put it on the PATH"}
 	case !errors.As(err, &exit):
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err}
+	case strings.HasSuffix(text, ": signal: killed"):
+		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New(text), Hint: "the machine may be out of memory"}
 	case strings.Contains(text, "dial tcp") || strings.Contains(text, "module lookup disabled"):
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New(text),
 			Hint: "a module is missing in the module cache; run go mod download once with a network"}
@@ -153,6 +155,9 @@ func runGo(ctx context.Context, dir, pkg, out string, verb []string, env ...stri
 		err = cmd.Wait()
 	}
 	text := strings.TrimSpace(said.String())
+	if s := cmd.ProcessState; s != nil && strings.Contains(text, "signal: killed") && s.UserTime()+s.SystemTime() >= toolSeconds*time.Second {
+		text = toolTimeOver + "\n" + text // otherwise it is the machine that has no memory, or somebody who killed it
+	}
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "\n[...]"
 	}
@@ -171,7 +176,7 @@ const (
 // machine's own lack of memory looks like (signal: killed) is not among them.
 func toolLimit(text string) string {
 	for _, l := range []struct{ sign, words string }{
-		{"SIGXCPU", fmt.Sprintf("the compiler needs more than %d s of processor time for it", toolSeconds)},
+		{toolTimeOver, fmt.Sprintf("the compiler needs more than %d s of processor time for it", toolSeconds)},
 		{"SIGXFSZ", fmt.Sprintf("it gets larger than %d MiB", toolFile>>20)},
 		{"file too large", fmt.Sprintf("it gets larger than %d MiB", toolFile>>20)},
 		{"out of memory", fmt.Sprintf("the compiler needs more than %d MiB of memory for it", toolMemory>>20)},
@@ -184,6 +189,9 @@ func toolLimit(text string) string {
 	}
 	return ""
 }
+
+// toolTimeOver stands at the head of what a toolchain said of which a process was killed for its processor time.
+const toolTimeOver = "processor time limit"
 
 func firstLines(text string, n int) string {
 	lines := strings.SplitN(text, "\n", n+1)
