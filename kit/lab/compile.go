@@ -188,30 +188,8 @@ func compilerText(e *kit.Error) string {
 // testCPU is how much a student's tests may compute, in the simulator's time.
 const testCPU = 20 * time.Second
 
-// hold keeps a test binary's machine code until release, which frees it when nobody else holds it: there are many, and
-// each is run once.
-func (s *System) hold(p *sim.Program) (release func() error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held == nil {
-		s.held = map[string]int{}
-	}
-	s.held[p.Hash]++
-	return func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.held[p.Hash]--; s.held[p.Hash] > 0 || s.engine == nil {
-			return nil
-		}
-		delete(s.held, p.Hash)
-		return s.engine.Unload(context.Background(), p)
-	}
-}
-
-func (s *System) test(ctx context.Context, p Program, seed uint64) (report TestReport, err error) {
+func (s *System) test(ctx context.Context, p Program, seed uint64) (TestReport, error) {
 	program := p.(*sim.Program)
-	release := s.hold(program)
-	defer func() { err = errors.Join(err, release()) }()
 	engine, err := s.load(ctx, program)
 	if e := unfit(ctx, err); e != nil {
 		return TestReport{Why: e.Error()}, nil
@@ -223,7 +201,7 @@ func (s *System) test(ctx context.Context, p Program, seed uint64) (report TestR
 	if err != nil {
 		return TestReport{}, err
 	}
-	report = TestReport{Passed: end.OK, Output: end.Output}
+	report := TestReport{Passed: end.OK, Output: end.Output}
 	if end.Reason != sim.Exited {
 		report.Why = string(end.Reason) + ": " + end.Why
 	}

@@ -18,7 +18,6 @@ import (
 type System struct {
 	mu     sync.Mutex
 	engine *sim.Engine
-	held   map[string]int // test binaries at work, by hash
 	tidy   sync.Once
 }
 

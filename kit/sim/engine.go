@@ -248,19 +248,3 @@ func CacheDir() (string, error) {
 
 // trapped reports whether err is the trap of that name.
 func trapped(err error, name string) bool { return strings.Contains(err.Error(), "wasm error: "+name) }
-
-// Unload frees the machine code of a program that no world runs any more. Loading it again costs what it did at first.
-func (e *Engine) Unload(ctx context.Context, p *Program) error {
-	e.mu.Lock()
-	l := e.modules[p.Hash]
-	delete(e.modules, p.Hash)
-	e.mu.Unlock()
-	if l == nil {
-		return nil
-	}
-	<-l.done
-	if l.module == nil {
-		return nil
-	}
-	return l.module.Close(ctx)
-}
