@@ -26,11 +26,12 @@ import (
 	"netsplit/kit/lab"
 )
 
-// What grading one cheat may take at most: bytes of the largest process of the grader's, and time. The time is for a
-// machine that does other things, too; testdata/cheats/README.md has what was measured.
+// What grading one cheat may take at most: bytes of the largest process of the grader's, processor time, and time on a
+// machine that does other things, too. testdata/cheats/README.md has what was measured.
 const (
 	cheatMemory = 768 << 20
-	cheatTime   = 3 * time.Minute
+	cheatCPU    = 75 * time.Second
+	cheatTime   = 8 * time.Minute
 	// scriptMemory is what the grader itself may have where it runs nothing: a script is in a child.
 	scriptMemory = 96 << 20
 )
@@ -321,6 +322,9 @@ func (c *cheat) try(t *testing.T, program string, l *lab.Lab) graded {
 	}
 	if g.own > cheatMemory || g.largest > cheatMemory {
 		t.Errorf("the grader had %d MiB, its largest process %d", g.own>>20, g.largest>>20)
+	}
+	if g.cpu > cheatCPU {
+		t.Errorf("the grader computed for %v", g.cpu)
 	}
 	for name, file := range ci {
 		if b, err := os.ReadFile(file); err != nil || len(b) > 0 {
