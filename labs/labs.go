@@ -16,6 +16,7 @@ import (
 	observesystem "netsplit/labs/observe-system"
 	remoteprocesses "netsplit/labs/remote-processes"
 	transactionhistory "netsplit/labs/transaction-history"
+	twophasecommit "netsplit/labs/two-phase-commit"
 )
 
 // FS is this folder: each lab's brief, starter and mutants.
@@ -36,6 +37,7 @@ func All() []lab.Definition {
 		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
+		twophasecommit.Lab,
 		transactionhistory.Lab,
 	}
 }

@@ -139,7 +139,7 @@ func (c *cheat) unpack(t *testing.T, l *lab.Lab, dir string) {
 		files[f.Name] = string(f.Data)
 	}
 	for name, text := range files {
-		write(t, filepath.Join(dir, name), text)
+		writeFile(t, filepath.Join(dir, name), text)
 	}
 	for _, words := range c.make {
 		if err := doMake(t, dir, words); err != nil {
@@ -148,7 +148,7 @@ func (c *cheat) unpack(t *testing.T, l *lab.Lab, dir string) {
 	}
 }
 
-func write(t *testing.T, name, text string) {
+func writeFile(t *testing.T, name, text string) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
 		t.Fatal(err)
@@ -168,13 +168,13 @@ func doMake(t *testing.T, dir string, words []string) error {
 	case "remove": // NAME
 		return os.Remove(at)
 	case "write": // NAME TEXT
-		write(t, at, arg(2))
+		writeFile(t, at, arg(2))
 	case "fill": // NAME BYTES TEXT: append the text until there are so many bytes
 		old, err := os.ReadFile(at)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		write(t, at, string(old)+strings.Repeat(arg(3), number(2)/len(arg(3))))
+		writeFile(t, at, string(old)+strings.Repeat(arg(3), number(2)/len(arg(3))))
 	case "many": // COUNT PATTERN: so many empty files
 		for i := range number(1) {
 			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf(arg(2), i)), nil, 0o644); err != nil {
@@ -264,7 +264,7 @@ func TestCheats(t *testing.T) {
 	}
 	t.Log("\n" + b.String())
 	if name := os.Getenv("NETSPLIT_CHEATS_TABLE"); name != "" {
-		write(t, name, b.String())
+		writeFile(t, name, b.String())
 	}
 }
 
@@ -288,7 +288,7 @@ func (c *cheat) try(t *testing.T, program string, l *lab.Lab) graded {
 	ci := map[string]string{}
 	for _, name := range []string{"GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_OUTPUT"} {
 		ci[name] = filepath.Join(dir, name)
-		write(t, ci[name], "")
+		writeFile(t, ci[name], "")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), cheatTime)
 	defer cancel()

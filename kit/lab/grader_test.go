@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,7 @@ func TestGrade(t *testing.T) {
 // TestFirstFailingSeed wants the same seed however many runs go on at once, and the command that replays it.
 func TestFirstFailingSeed(t *testing.T) {
 	l := find(t, fakeCatalog(t), "counter")
+	var first []grade.Run
 	for _, jobs := range []int{1, 2, 5} {
 		var news []string
 		g := &Grader{Env: fakeEnv(), Jobs: jobs, Progress: func(s string) { news = append(news, s) }}
@@ -119,6 +121,14 @@ func TestFirstFailingSeed(t *testing.T) {
 		}
 		if r.Runs[0].Hash != "hash of 10" {
 			t.Errorf("runs: %+v", r.Runs)
+		}
+		for i := range r.Runs {
+			r.Runs[i].Millis = 0
+		}
+		if first == nil {
+			first = r.Runs
+		} else if !slices.Equal(first, r.Runs) {
+			t.Errorf("%d jobs: other runs than with one job: %+v, %+v", jobs, r.Runs, first)
 		}
 	}
 }

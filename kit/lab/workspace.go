@@ -42,7 +42,7 @@ func (l *Lab) Start(dir string, seed uint64) error {
 	if l.Manifest.Kind == Answer && seed == 0 {
 		return &kit.Error{Op: "make workspace", What: dir, Kind: kit.Invalid, Err: errors.New("a lab of kind answer needs a seed, and 0 is none")}
 	}
-	files, err := l.workspaceFiles(seed)
+	files, err := l.Workspace(seed)
 	if err != nil {
 		return err
 	}
@@ -57,8 +57,8 @@ func (l *Lab) Start(dir string, seed uint64) error {
 	return nil
 }
 
-// workspaceFiles gives all files of a new workspace by name.
-func (l *Lab) workspaceFiles(seed uint64) (map[string][]byte, error) {
+// Workspace gives all files of a new workspace by name, as Start makes it.
+func (l *Lab) Workspace(seed uint64) (map[string][]byte, error) {
 	files, err := readTree(l.Starter(), anyFile)
 	if err != nil {
 		return nil, err
