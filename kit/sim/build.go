@@ -141,7 +141,7 @@ func goBuild(ctx context.Context, dir, pkg, out string, verb []string) error {
 // runGo gives what the go command said on stderr.
 func runGo(ctx context.Context, dir, pkg, out string, verb []string, env ...string) (string, error) {
 	args := slices.Concat(verb, []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "--", pkg})
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := goCommand(ctx, args)
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Environ(), append([]string{"GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
 		"GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local", "GOEXPERIMENT="}, env...)...)
@@ -149,11 +149,7 @@ func runGo(ctx context.Context, dir, pkg, out string, verb []string, env ...stri
 	cmd.Stderr = writer{&said}
 	cmd.Stdout = writer{&said}
 	cmd.WaitDelay = time.Second
-	err := cmd.Start()
-	if err == nil {
-		limitTool(cmd.Process.Pid)
-		err = cmd.Wait()
-	}
+	err := cmd.Run()
 	text := strings.TrimSpace(said.String())
 	if s := cmd.ProcessState; s != nil && strings.Contains(text, "signal: killed") && s.UserTime()+s.SystemTime() >= toolSeconds*time.Second {
 		text = toolTimeOver + "\n" + text // otherwise it is the machine that has no memory, or somebody who killed it

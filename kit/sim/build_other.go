@@ -2,5 +2,12 @@
 
 package sim
 
-// limitTool has no way to limit another process here; the time that a build may take bounds it.
-func limitTool(int) {}
+import (
+	"context"
+	"os/exec"
+)
+
+// goCommand gives the go command. It has no limits here but the time that a build may take.
+func goCommand(ctx context.Context, args []string) *exec.Cmd {
+	return exec.CommandContext(ctx, "go", args...)
+}
