@@ -29,6 +29,8 @@ type Grader struct {
 type Options struct {
 	Seed  uint64 // of the first run; 0 draws one
 	Seeds int    // how many runs; 0 is what the manifest says
+	// Shown, when set, is given each failed task's history, as it is explained. It is called before Grade returns.
+	Shown func(sub Submission, t Telling)
 	// Shrink bounds the search for shorter runs to explain failures with, in labs that are simulated; zero is none.
 	Shrink ShrinkLimits
 	// shown are shorter runs to show without a search, by task: those of a result that is replayed.
@@ -82,6 +84,7 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 		return nil, err
 	}
 	led.fill(r)
+	led.tell(o.Shown)
 	if l.Tests != nil {
 		if err := g.gradeTests(ctx, l, sub, o, r); err != nil {
 			return nil, err
@@ -150,7 +153,7 @@ func DrawSeed() uint64 {
 
 func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
 	r := &grade.Result{Lab: l.Slug, Title: l.Manifest.Title, Kind: string(l.Manifest.Kind), Version: g.Version, Seed: o.Seed,
-		Seeds: o.Seeds, Isolation: isolationCode,
+		Seeds: o.Seeds, Isolation: isolationCode, Standing: l.Standing(),
 		Submission: grade.Submission{Dir: sub.Dir, Name: sub.Name, Digest: sub.Digest()}}
 	if l.Manifest.Kind.live() {
 		r.Isolation = isolationScript + "not run"
