@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
@@ -160,16 +159,9 @@ func found(f grade.Finding) grade.Judge { return func(*history.History) grade.Fi
 
 // explain says of a transfer that went wrong what the kill has to do with it.
 func (c crash) explain(h *history.History, f grade.Finding) grade.Finding {
-	kill, ok := c.killed(h)
-	if f.Verdict != grade.Fail || !ok || len(f.Evidence) == 0 {
-		return f
-	}
-	i := slices.IndexFunc(requests(h), func(r request) bool { return r.op.ID == f.Evidence[0] })
-	if i < 0 {
-		return f
-	}
-	r := requests(h)[i]
-	if !r.touches(c.victim) || !r.op.Overlaps(kill.At, kill.At) {
+	kill, killed := c.killed(h)
+	r, ok := about(h, f)
+	if !ok || !killed || !r.touches(c.victim) || !r.op.Overlaps(kill.At, kill.At) {
 		return f
 	}
 	switch {
