@@ -5,6 +5,7 @@ import (
 	"embed"
 
 	"netsplit/kit/lab"
+	banktransfer "netsplit/labs/bank-transfer"
 	dirtyreads "netsplit/labs/dirty-reads"
 	distributedcounter "netsplit/labs/distributed-counter"
 	"netsplit/labs/failover"
@@ -36,6 +37,7 @@ func All() []lab.Definition {
 		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
+		banktransfer.Lab,
 		transactionhistory.Lab,
 	}
 }
