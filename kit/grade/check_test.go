@@ -32,6 +32,9 @@ func TestChecks(t *testing.T) {
 }
 
 func checkOf(t *testing.T, d *datadriven.TestData) Judge {
+	if judge, ok := factChecks(t, d); ok {
+		return judge
+	}
 	switch d.Cmd {
 	case "conserved":
 		var pos int
@@ -142,6 +145,9 @@ func print(f Finding) string {
 	}
 	if len(f.Evidence) > 0 {
 		fmt.Fprintf(&b, "evidence: %v\n", f.Evidence)
+	}
+	if n := len(f.Evidence); f.Focus != 0 && f.Focus != f.Evidence[n-1] {
+		fmt.Fprintf(&b, "focus: %d\n", f.Focus)
 	}
 	for _, r := range f.Receipts {
 		fmt.Fprintf(&b, "receipt: %s: %v, %s\n", r.Fault, r.Bit, r.Evidence)

@@ -168,7 +168,7 @@ func (b *accessBook) add(o Op) {
 	switch o.Verb {
 	case "dirty":
 		if len(o.Args) > 0 {
-			b.addStep(o, o.Args[0], "", value(o.Outcome.Value), o.certainty())
+			b.addStep(o, o.Args[0], "", value(o.Outcome.Value), o.Took())
 		}
 	case "transaction":
 		if len(o.Args) > 0 {
@@ -230,7 +230,7 @@ func (b *accessBook) addInteractive(o Op) {
 		}
 	case "tx_commit":
 		b.ended[tx.name] = o.End
-		b.end(key, tx, o.certainty())
+		b.end(key, tx, o.Took())
 	case "tx_abort", "tx_kill":
 		b.end(key, tx, No)
 	}
@@ -276,7 +276,7 @@ func endedAs(out door.Outcome) Certainty {
 	if json.Unmarshal(out.Value, &inner) != nil {
 		return Maybe
 	}
-	return Op{Outcome: inner}.certainty()
+	return Op{Outcome: inner}.Took()
 }
 
 // locks reports whether a kind of activity is a transaction.
@@ -327,7 +327,7 @@ func (b *accessBook) addList(o Op, ops, kind term.Term) {
 		if i < len(results) {
 			result = value(results[i])
 		}
-		b.addStep(o, step, tx, result, o.certainty())
+		b.addStep(o, step, tx, result, o.Took())
 	}
 }
 
@@ -345,8 +345,8 @@ func (b *accessBook) addStep(o Op, step term.Term, tx string, result term.Term, 
 	return true
 }
 
-// certainty reads a whole request's outcome.
-func (o Op) certainty() Certainty {
+// Took says what the answer proves about the whole request: that it happened, that it did not, or nothing.
+func (o Op) Took() Certainty {
 	switch {
 	case o.End == Open || !o.Outcome.Definite():
 		return Maybe

@@ -112,6 +112,29 @@ func (w *World) Kill(n kit.NodeName) error {
 	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, w.World.Kill(n))
 }
 
+// striker is a world that can kill a node in the middle of what it does; the simulator is one.
+type striker interface {
+	KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error
+}
+
+// KillAfter waits until a node has sent a frame to another node, changed its disc or answered a client so many times from now on,
+// and kills it then, in the middle of whatever it does: with 1, 2, 3 and so on a lab kills a node at every step of a protocol
+// without knowing the protocol. When the node has not done so much within the given time it is killed all the same.
+// The kill is on record at the moment at which it happened.
+func (w *World) KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error {
+	s, ok := w.World.(striker)
+	if !ok {
+		return w.Kill(n)
+	}
+	switch err := s.KillAfter(ctx, n, steps, within); {
+	case err == nil:
+		return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n, Detail: fmt.Sprintf("after %d more steps", steps)}, nil)
+	case ctx.Err() != nil:
+		return err
+	}
+	return w.Kill(n)
+}
+
 // Restart is world.World's Restart, recorded.
 func (w *World) Restart(n kit.NodeName) error {
 	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, w.World.Restart(n))

@@ -30,6 +30,7 @@ type node struct {
 	busy     time.Duration
 	timer    time.Duration // the earliest planned timer
 	waiter   *waiter       // who waits for the door to open; may be nil
+	strike   *strike       // an order to kill it in the middle of something; may be nil
 	output   *tail
 	steps    int64
 	memory   uint64
@@ -87,7 +88,7 @@ func (w *World) boot(n *node) *waiter {
 	n.busy, n.lastSync, n.syncs = w.now, 0, 0
 	n.waiter = newWaiter(w.ctx)
 	n.g = newGuest(launch{runtime: w.cfg.Engine.runtime, module: n.module, memory: w.cfg.Memory, name: string(n.name), skew: w.cfg.Skew[n.name],
-		random: &randomSource{stream(w.cfg.Seed, "random", string(n.name), strconv.Itoa(n.boots))}}, n.frame, n.output)
+		random: &randomSource{stream(w.cfg.Seed, "random", string(n.name), strconv.Itoa(n.boots))}}, n.step, n.output)
 	w.note(Event{What: Boot, Node: n.name, ID: uint64(n.boots)}, nil)
 	for _, f := range n.disk.files() {
 		n.put(f)
@@ -160,7 +161,7 @@ func (w *World) compute(n *node) {
 		n.steps += g.used()
 		w.cpu += time.Duration(g.used()) * Step
 		if g.ended {
-			reason, why := g.why()
+			reason, why := n.ended()
 			w.stopped(n, reason, why)
 			return
 		}
@@ -182,6 +183,7 @@ func (w *World) stopped(n *node, reason Reason, why string) {
 	}
 	w.note(Event{What: Stop, Node: n.name, Note: note}, nil)
 	w.disconnect(n)
+	w.unstrike(n)
 	if lost := n.disk.crash(n.draw); lost > 0 {
 		w.note(Event{What: Crash, Node: n.name, Size: lost}, nil)
 	}

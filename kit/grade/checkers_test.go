@@ -1,0 +1,97 @@
+package grade
+
+import (
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"netsplit/kit"
+	"netsplit/kit/history"
+	"netsplit/kit/term"
+)
+
+// factChecks are the checks that the scripts of testdata/checks name, as a lab would declare them.
+func factChecks(t *testing.T, d *datadriven.TestData) (Judge, bool) {
+	t.Helper()
+	switch d.Cmd {
+	case "money":
+		return money(d).Always, true
+	case "atomic":
+		return atomic(d).Whole, true
+	}
+	return nil, false
+}
+
+func word(o history.Op, i int) string {
+	if i >= len(o.Args) {
+		return ""
+	}
+	return Word(o.Args[i])
+}
+
+func amount(o history.Op, i int) int64 {
+	if i >= len(o.Args) {
+		return 0
+	}
+	n, _ := o.Args[i].(term.Int)
+	return int64(n)
+}
+
+// money is for a bank: transfer NAME AMOUNT, deposit NAME AMOUNT, total, balances, and a table account.
+func money(d *datadriven.TestData) Conserved {
+	c := Conserved{What: "the money in all accounts", Start: 200, InFlight: d.HasArg("inflight"),
+		Looks: Looks(LooksIn("total", nil), LooksIn("balances", nil), LooksInTransactions("account", 3, term.Atom("ann"), term.Atom("ben")),
+			LooksAtCopies("account", 3, nodes(d, "copies")...)),
+		Flows: Flows(
+			FlowsOf("transfer", func(o history.Op) Flow { return Flow{Name: "the transfer " + word(o, 0), Moves: amount(o, 1)} }),
+			FlowsOf("deposit", func(o history.Op) Flow { return Flow{Name: "the deposit " + word(o, 0), By: amount(o, 1)} })),
+	}
+	if across := nodes(d, "across"); len(across) > 0 {
+		c.Looks = LooksAcross("account", 3, across...)
+	}
+	if d.HasArg("names") {
+		c.Names = []string{"ann", "ben"}
+	}
+	if d.HasArg("floor") {
+		c.Floor = new(int64)
+	}
+	return c
+}
+
+// atomic is for transfers whose name is the key of a row of the table entry on a and b, and a verb decision.
+func atomic(d *datadriven.TestData) Atomic {
+	a := Atomic{What: "transfer", MayBlock: d.HasArg("mayblock"), Deeds: func(h *history.History) []Deed {
+		deeds := DeedsOf(h, "transfer", func(o history.Op) string { return word(o, 0) }, nil)
+		copies := Copies(h, "entry")
+		for i := range deeds {
+			for _, n := range []kit.NodeName{"a", "b"} {
+				p := RowAt(copies, n, term.Atom(deeds[i].Name))
+				askDecision(h, &p, n, deeds[i].Name)
+				deeds[i].Places = append(deeds[i].Places, p)
+			}
+		}
+		return deeds
+	}}
+	if d.HasArg("least") {
+		a.Least = 1
+	}
+	return a
+}
+
+// askDecision adds what a node answered to decision NAME.
+func askDecision(h *history.History, p *Place, n kit.NodeName, name string) {
+	for _, o := range h.Ops {
+		if o.Verb != "decision" || o.Node != n || word(o, 0) != name {
+			continue
+		}
+		p.Op = o.ID
+		switch v, _ := o.Outcome.Term(); v {
+		case term.Atom("committed"):
+			p.Said = Committed
+		case term.Atom("aborted"):
+			p.Said = Aborted
+		case term.Atom("in_doubt"):
+			p.Held = InDoubt
+		}
+	}
+}
