@@ -21,13 +21,14 @@ type day struct{ *bank }
 const (
 	crowdComes     = "the-crowd-comes"
 	impatientCome  = "the-impatient-come"
-	crowd          = 5
-	requestsEach   = 8
-	audits         = 7
-	impatient      = 3
+	crowd          = 4
+	requestsEach   = 7
+	audits         = 5
+	impatient      = 2
 	namesEach      = 4
 	crowdedBranch  = 2 // so many accounts of each branch are those that everybody wants
 	untilCommitted = 400 * time.Millisecond
+	ritaLooks      = 50 * time.Millisecond // after each transfer, when it has reached every branch
 )
 
 func newDay(seed uint64) lab.Plan {
@@ -56,6 +57,7 @@ func (d day) drive(ctx context.Context, w *lab.World) error {
 	}
 	w.Go(func(ctx context.Context) { d.auditor(ctx, w) })
 	w.Wait()
+	d.rush(ctx, w)
 	if err := d.rest(ctx, w, impatientCome); err != nil {
 		return err
 	}
@@ -80,7 +82,7 @@ func (d day) rest(ctx context.Context, w *lab.World, next string) error {
 	return nil
 }
 
-// alone tries the rules, one request after the other. After each it asks what the two accounts have.
+// alone tries the rules, one request after the other. After each it asks what one of the two accounts has.
 func (d day) alone(ctx context.Context, w *lab.World) {
 	r := rand.New(rand.NewPCG(d.seed, 6))
 	a, b, c := d.accounts[0], d.accounts[perBranch], d.accounts[2*perBranch]
@@ -100,11 +102,14 @@ func (d day) alone(ctx context.Context, w *lab.World) {
 	} {
 		o.name = fmt.Sprintf("rita-%d", i+1)
 		ask(ctx, w, "rita", branches[r.IntN(len(branches))], "transfer", o.args()...)
-		for _, id := range []string{o.from, o.to} {
-			if _, there := has[id]; there {
-				ask(ctx, w, "rita", branches[r.IntN(len(branches))], "balance", term.Bin(id))
-			}
+		if w.Sleep(ctx, ritaLooks) != nil {
+			return
 		}
+		look := o.from
+		if _, there := has[look]; !there || i == 0 {
+			look = o.to
+		}
+		ask(ctx, w, "rita", branches[r.IntN(len(branches))], "balance", term.Bin(look))
 	}
 }
 
@@ -124,8 +129,35 @@ func (d day) customer(ctx context.Context, w *lab.World, c *client) {
 		}
 		o := c.next(d.popular())
 		out := ask(ctx, w, c.name, c.anyNode(w), "transfer", o.args()...)
-		if out.Status == door.OK && c.r.IntN(2) == 0 {
+		if out.Status == door.OK && c.r.IntN(3) == 0 {
 			ask(ctx, w, c.name, home(o.to), "balance", term.Bin(o.to))
+		}
+	}
+}
+
+// rush has three clients at once move two thirds of one account: it has enough for one of them.
+func (d day) rush(ctx context.Context, w *lab.World) {
+	c := newClient(d.seed, 51)
+	popular := d.popular()
+	from := popular[c.r.IntN(len(popular))]
+	out := ask(ctx, w, "hal", home(from), "balance", term.Bin(from))
+	t, err := out.Term()
+	has, ok := t.(term.Int)
+	if err != nil || !ok || has < 2 {
+		return
+	}
+	for i, n := range w.Nodes() {
+		o := order{from: from, to: c.other(popular, from), amount: int64(has)*2/3 + int64(i), name: fmt.Sprintf("rush-%d", i+1)}
+		w.Go(func(ctx context.Context) { ask(ctx, w, newClient(d.seed, i).name, n, "transfer", o.args()...) })
+	}
+	w.Wait()
+}
+
+// other draws another account.
+func (c *client) other(accounts []string, than string) string {
+	for {
+		if id := accounts[c.r.IntN(len(accounts))]; id != than {
+			return id
 		}
 	}
 }

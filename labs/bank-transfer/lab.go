@@ -83,6 +83,11 @@ func (b *bank) total() int64 {
 // home is the node of an account's branch.
 func home(id string) kit.NodeName { return kit.NodeName(id[:1]) }
 
+// account is the i-th account of a branch.
+func (b *bank) account(branch kit.NodeName, i int) string {
+	return b.accounts[slices.Index(branches, branch)*perBranch+i]
+}
+
 func accountTable(n kit.NodeName) string { return "account_" + string(n) }
 
 // setup starts the stores, makes each branch's tables on its node, and pays in.

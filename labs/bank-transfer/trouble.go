@@ -43,6 +43,7 @@ const (
 	splitLasts   = 6 * time.Second
 	briefLasts   = 800 * time.Millisecond
 	deadFor      = 1500 * time.Millisecond
+	volleyTakes  = 70 * time.Millisecond
 	muteFor      = 150 * time.Millisecond // before it is killed: what it says in its last moments is lost
 	afterTrouble = 1500 * time.Millisecond
 	customers    = 4
@@ -98,7 +99,7 @@ func (t trouble) customer(ctx context.Context, w *lab.World, i int, end time.Dur
 		return c.anyNode(w)
 	}
 	for w.Now() < end {
-		if c.pause(ctx, w, 60, 300) != nil {
+		if c.pause(ctx, w, 100, 500) != nil {
 			return
 		}
 		switch c.r.IntN(6) {
@@ -113,18 +114,40 @@ func (t trouble) customer(ctx context.Context, w *lab.World, i int, end time.Dur
 		if c.r.IntN(3) == 0 { // within what is left when a node is away
 			o = c.next(slices.DeleteFunc(slices.Clone(t.accounts), func(id string) bool { return home(id) == t.away }))
 		}
-		out := ask(ctx, w, c.name, node(), "transfer", o.args()...)
-		if out.Definite() || c.pause(ctx, w, 20, 60) != nil {
-			continue
-		}
-		ask(ctx, w, c.name, c.anyNode(w), "transfer", o.args()...)
+		t.insist(ctx, w, c, node(), o)
+	}
+}
+
+// insist asks for a transfer, and once more elsewhere when nobody can say whether it was done.
+func (t trouble) insist(ctx context.Context, w *lab.World, c *client, node kit.NodeName, o order) {
+	if ask(ctx, w, c.name, node, "transfer", o.args()...).Definite() || c.pause(ctx, w, 20, 60) != nil {
+		return
+	}
+	ask(ctx, w, c.name, c.anyNode(w), "transfer", o.args()...)
+}
+
+// volley asks the node that is about to go away for transfers between the others, one after the other, so that the trouble
+// catches one of them in the middle of its commit: then the others may know what became of it, and the node does not.
+func (t trouble) volley(w *lab.World) {
+	for i := range perBranch {
+		c := newClient(t.seed, crowd+1+i)
+		o := order{t.account(t.others[i%2], i), t.account(t.others[1-i%2], i), 1 + c.r.Int64N(40), c.name + "-1"}
+		w.Go(func(ctx context.Context) {
+			if w.Sleep(ctx, time.Duration(i)*volleyTakes/4+time.Duration(c.r.IntN(20))*time.Millisecond) == nil {
+				t.insist(ctx, w, c, t.away, o)
+			}
+		})
 	}
 }
 
 // breakIt breaks and mends. The store of a node that was away is started anew, as whoever runs it would: stores that have lost
 // sight of each other do not come together by themselves.
 func (t trouble) breakIt(ctx context.Context, w *lab.World) {
-	if w.Sleep(ctx, t.begins) != nil {
+	if w.Sleep(ctx, t.begins-volleyTakes) != nil {
+		return
+	}
+	t.volley(w)
+	if w.Sleep(ctx, volleyTakes) != nil {
 		return
 	}
 	if t.how == killed {
