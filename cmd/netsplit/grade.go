@@ -25,6 +25,7 @@ type gradeFlags struct {
 	seeds    int
 	format   string
 	out      string
+	noShrink bool
 }
 
 func newGradeCmd() *cobra.Command {
@@ -53,6 +54,7 @@ func newGradeCmd() *cobra.Command {
 	flags.BoolVar(&f.solution, "solution", false, "grade the reference solution of the lab")
 	flags.Uint64Var(&f.seed, "seed", 0, "what decides all that is random (default: drawn anew each time)")
 	flags.IntVar(&f.seeds, "seeds", 0, "how many runs, each with the next seed (default: what the lab says)")
+	flags.BoolVar(&f.noShrink, "no-shrink", false, "show the run that failed, without a search for the shortest that does")
 	flags.StringVar(&f.format, "format", formats[0], "one of "+strings.Join(formats, ", "))
 	flags.StringVar(&f.out, "out", "", "write the result into this file, and the text to standard output")
 	if err := cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(described, cobra.ShellCompDirectiveNoFileComp)); err != nil {
@@ -101,7 +103,11 @@ func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
 	defer system.Close()
 	progress, done := progressTo(cmd.ErrOrStderr())
 	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: progress}
-	r, err := g.Grade(cmd.Context(), l, sub, lab.Options{Seed: f.seed, Seeds: f.seeds})
+	o := lab.Options{Seed: f.seed, Seeds: f.seeds, Shrink: lab.DefaultShrink}
+	if f.noShrink {
+		o.Shrink = lab.ShrinkLimits{}
+	}
+	r, err := g.Grade(cmd.Context(), l, sub, o)
 	done()
 	if err != nil {
 		return err

@@ -18,8 +18,40 @@ func factChecks(t *testing.T, d *datadriven.TestData) (Judge, bool) {
 		return money(d).Always, true
 	case "atomic":
 		return atomic(d).Whole, true
+	case "register":
+		return register(d).Ordered, true
+	case "number":
+		return sum().Ordered, true
 	}
 	return nil, false
+}
+
+// register is for get KEY, put KEY VALUE and cas KEY OLD NEW.
+func register(d *datadriven.TestData) Linearizable {
+	l := Linearizable{What: "the register", Object: history.Register(term.Atom("none")), Acts: func(o history.Op) (history.Act, bool) {
+		name, ok := map[string]string{"get": "read", "put": "write", "cas": "cas"}[o.Verb]
+		if !ok || len(o.Args) == 0 {
+			return history.Act{}, false
+		}
+		return history.Act{Part: word(o, 0), Name: name, Args: o.Args[1:]}, true
+	}}
+	if d.HasArg("work") {
+		l.Work = 1
+	}
+	return l
+}
+
+// sum is for read, and increment BY, which is answered with the number after it.
+func sum() Linearizable {
+	return Linearizable{What: "the counter", Object: history.Number(0), Acts: func(o history.Op) (history.Act, bool) {
+		switch o.Verb {
+		case "read":
+			return history.Act{Name: "read"}, true
+		case "increment":
+			return history.Act{Name: "add_get", Args: o.Args}, true
+		}
+		return history.Act{}, false
+	}}
 }
 
 func word(o history.Op, i int) string {

@@ -74,14 +74,14 @@ func storyOf(h *history.History, evidence []int) []Moment {
 	return story
 }
 
-// inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same node or link
-// in between.
+// inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same part of the same
+// node or link in between.
 func inForce(h *history.History, f history.Fault, at time.Duration) bool {
-	if f.What == "heal" || f.What == "restart" || f.What == "resume" || f.Err != "" {
+	if f.Mends() || f.Err != "" {
 		return false
 	}
 	return !slices.ContainsFunc(h.Faults, func(g history.Fault) bool {
-		return g.Node == f.Node && g.Peer == f.Peer && g.At > f.At && g.At <= at && g.Err == ""
+		return g.Node == f.Node && g.Peer == f.Peer && g.Part() == f.Part() && g.At > f.At && g.At <= at && g.Err == ""
 	})
 }
 
@@ -94,18 +94,44 @@ func line(m Moment) string {
 	return Clean(fmt.Sprintf("%9s  %-8s %s  %s → %s", ms(o.Begin), o.Client, o.Node, request(*o), answer(*o)))
 }
 
+// faultText tells a fault: in the words of the order that was given, and for what befalls a machine in a sentence.
 func faultText(f history.Fault) string {
 	s := f.What + " " + string(f.Node)
-	if f.Peer != "" {
+	switch {
+	case f.Peer != "":
 		s += " → " + string(f.Peer)
-	}
-	if f.Detail != "" {
+		if f.Detail != "" {
+			s += " (" + f.Detail + ")"
+		}
+	case f.What == "poweroff":
+		s = fmt.Sprintf("power off %s: what it wrote and did not sync is lost", f.Node)
+	case f.What == "disc":
+		s = fmt.Sprintf("disc of %s: %s", f.Node, f.Detail)
+	case f.What == "clock":
+		s = fmt.Sprintf("clock of %s jumps: it is off by %s", f.Node, f.Detail)
+	case f.What == "pace":
+		s = fmt.Sprintf("slow %s: it computes %s", f.Node, f.Detail)
+	case f.What == "mend":
+		s = mendText(f)
+	case f.Detail != "":
 		s += " (" + f.Detail + ")"
 	}
 	if f.Err != "" {
 		s += ", refused: " + f.Err
 	}
 	return s
+}
+
+func mendText(f history.Fault) string {
+	switch f.Detail {
+	case "disc":
+		return fmt.Sprintf("disc of %s is healthy again", f.Node)
+	case "clock":
+		return fmt.Sprintf("clock of %s is right again", f.Node)
+	case "pace":
+		return fmt.Sprintf("%s computes at its own speed again", f.Node)
+	}
+	return fmt.Sprintf("mend %s of %s", f.Detail, f.Node)
 }
 
 // request shows what was asked: an operation as in the shell, dirty_read(account, <<"ann">>).
@@ -225,7 +251,7 @@ func faultEvent(f history.Fault, lane func(string) int) diagram.Event {
 		e.Kind = diagram.Cut
 	case "heal":
 		e.Kind = diagram.Heal
-	case "kill", "pause":
+	case "kill", "pause", "poweroff":
 		e.Kind = diagram.Down
 	case "restart", "resume":
 		e.Kind = diagram.Up

@@ -47,11 +47,11 @@ func Absent(h *history.History, node kit.NodeName, from, to time.Duration) bool 
 		if f.At > to {
 			break
 		}
-		if f.Node != node || f.Err != "" || f.Peer != "" {
+		if f.Node != node || f.Err != "" || f.Part() != "node" {
 			continue
 		}
 		switch f.What {
-		case "kill", "pause":
+		case "kill", "pause", "poweroff":
 			away = true
 			if f.At >= from {
 				return true

@@ -92,6 +92,7 @@ type Task struct {
 	Excerpt   []string `json:"excerpt,omitempty"` // the shortest history that shows it, a line each
 	Diagram   string   `json:"diagram,omitempty"` // the same as a space-time diagram in text
 	SVG       string   `json:"svg,omitempty"`     // the same as a picture
+	Shrunk    *Shrunk  `json:"shrunk,omitempty"`  // what is shown is a shorter run than the one that failed
 
 	credit float64
 }

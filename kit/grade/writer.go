@@ -195,6 +195,9 @@ func writeTask(b *strings.Builder, t Task) {
 	} else if len(t.Excerpt) > 0 {
 		fmt.Fprintf(b, "\n%s\n", indent(strings.Join(t.Excerpt, "\n"), "    "))
 	}
+	if t.Shrunk != nil {
+		field("shown", t.Shrunk.Story())
+	}
 	field("read", lessonText(t.Lesson))
 	field("replay", t.Replay)
 }

@@ -53,16 +53,36 @@ func (o Op) Overlaps(from, to time.Duration) bool {
 	return o.Begin <= to && (o.End == Open || o.End >= from)
 }
 
-// Fault is one order to break or mend something. What is cut, slow, heal, kill, restart, pause or resume; Peer
-// is set for links, which have a direction (Node to Peer).
+// Fault is one order to break or mend something. What is cut, slow, heal for a link, which has a direction (Node to
+// Peer); kill, restart, pause, resume, poweroff for a node; disc, clock, pace for a node's machine, with mend to set
+// right what Detail names.
 type Fault struct {
 	Phase  Phase         `json:"phase"`
 	At     time.Duration `json:"-"`
 	What   string        `json:"what"`
 	Node   kit.NodeName  `json:"node"`
 	Peer   kit.NodeName  `json:"peer,omitempty"`
-	Detail string        `json:"detail,omitempty"` // "silent", "50ms"
+	Detail string        `json:"detail,omitempty"` // "silent", "50ms", "+2s", "full"
 	Err    string        `json:"err,omitempty"`    // the order was refused
+}
+
+// Mends reports whether f sets right what another fault broke.
+func (f Fault) Mends() bool {
+	return f.What == "heal" || f.What == "restart" || f.What == "resume" || f.What == "mend"
+}
+
+// Part names what f breaks or mends: "link", "node", or of its machine "disc", "clock" or "pace". A fault holds until
+// the next one of the same part.
+func (f Fault) Part() string {
+	switch {
+	case f.Peer != "":
+		return "link"
+	case f.What == "mend":
+		return f.Detail
+	case f.What == "disc", f.What == "clock", f.What == "pace":
+		return f.What
+	}
+	return "node"
 }
 
 // Note is something that a script or a lab put on record under a name: an answer, a receipt, a figure.

@@ -3,6 +3,7 @@ package history
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 //	5-? c1 a tx_op "t1" ["read","account","ann"] => ?
 //	6 cut a b silent
 //	7 kill c
+//	7 clock c +2s
 //	8 note ratio 9
 //	9 end
 //
@@ -71,9 +73,12 @@ func (p *scriptParser) line(text string) error {
 		return err
 	case len(words) >= 2:
 		f := Fault{Phase: p.phase, At: at, What: words[0], Node: kit.NodeName(words[1])}
-		if len(words) > 2 {
-			f.Peer = kit.NodeName(words[2])
-			f.Detail = strings.Join(words[3:], " ")
+		switch rest := words[2:]; {
+		case slices.Contains([]string{"disc", "clock", "pace", "mend"}, f.What):
+			f.Detail = strings.Join(rest, " ")
+		case len(rest) > 0:
+			f.Peer = kit.NodeName(rest[0])
+			f.Detail = strings.Join(rest[1:], " ")
 		}
 		p.h.Faults = append(p.h.Faults, f)
 		return nil

@@ -89,7 +89,7 @@ func TestAnswersOfOneSeed(t *testing.T) {
 	if want := "netsplit grade " + sub.Dir + " --seed 7 --seeds 1"; r.Tasks[0].Replay != want {
 		t.Errorf("replay %q, want %q", r.Tasks[0].Replay, want)
 	}
-	rep, err := g.Replay(t.Context(), l, r, true)
+	rep, err := g.Replay(t.Context(), l, r, ReplayOptions{Twice: true})
 	if err != nil || len(rep.Differences) > 0 {
 		t.Errorf("%v, %v", rep.Differences, err)
 	}

@@ -30,6 +30,10 @@ type Grader struct {
 type Options struct {
 	Seed  uint64 // of the first run; 0 draws one
 	Seeds int    // how many runs; 0 is what the manifest says
+	// Shrink bounds the search for shorter runs to explain failures with, in labs that are simulated; zero is none.
+	Shrink ShrinkLimits
+	// shown are shorter runs to show without a search, by task: those of a result that is replayed.
+	shown map[string]*grade.Shrunk
 }
 
 // The isolation that a result names.
@@ -78,6 +82,9 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	}
 	led := newLedger(l, sub, o, work.fixed())
 	if err := g.runAll(ctx, l, work, o, led); err != nil {
+		return nil, err
+	}
+	if err := g.shrinkFailed(ctx, l, sub, work, o, led); err != nil {
 		return nil, err
 	}
 	led.fill(r)

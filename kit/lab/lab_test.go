@@ -302,18 +302,18 @@ func TestReplayRefusesOtherWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := g.Replay(t.Context(), l, r, true)
+	rep, err := g.Replay(t.Context(), l, r, ReplayOptions{Twice: true})
 	if err != nil || len(rep.Differences) > 0 || rep.Result.Seed != 3 {
 		t.Errorf("replay: %+v, %v", rep, err)
 	}
 	r.Tasks[1].Verdict = grade.Inconclusive
-	if rep, err = g.Replay(t.Context(), l, r, false); err != nil || len(rep.Differences) == 0 {
+	if rep, err = g.Replay(t.Context(), l, r, ReplayOptions{}); err != nil || len(rep.Differences) == 0 {
 		t.Errorf("a recorded verdict that does not come again is not told: %+v, %v", rep, err)
 	}
 	if err := os.WriteFile(file, []byte("move in a transaction"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Replay(t.Context(), l, r, false); kit.KindOf(err) != kit.Invalid || kit.HintOf(err) == "" {
+	if _, err := g.Replay(t.Context(), l, r, ReplayOptions{}); kit.KindOf(err) != kit.Invalid || kit.HintOf(err) == "" {
 		t.Errorf("changed work was replayed: %v", err)
 	}
 }

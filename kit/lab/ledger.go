@@ -29,6 +29,7 @@ type entry struct {
 	scenarios map[string]*tally
 	shown     *trial // the run whose finding is explained: the first that failed, else the last unclear one
 	finding   grade.Finding
+	shrunk    *grade.Shrunk // what is shown is a shorter run than the one that failed
 }
 
 type tally struct {
@@ -160,6 +161,7 @@ func (led *ledger) conclude(e *entry, t *grade.Task) {
 	switch {
 	case e.failed():
 		t.Explain(e.finding, h)
+		t.Shrunk = e.shrunk
 	case least >= led.want:
 		t.Explain(pass, seen)
 		t.Seed = led.first

@@ -16,10 +16,15 @@ type Replay struct {
 	Differences []string
 }
 
+// ReplayOptions say how to run a case again.
+type ReplayOptions struct {
+	Twice bool // run it two times, and compare the two as well
+	Full  bool // explain failures with the whole run, also where the result shows a shorter one
+}
+
 // Replay runs the case that a result rests on again: the first failing or unclear seed, or the first of all when
-// everything passed. With twice it is run two times and the two are compared as well. A submission that has
-// changed since is an error.
-func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, twice bool) (Replay, error) {
+// everything passed; and then the shorter runs that explain its failures. A submission that has changed since is an error.
+func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, how ReplayOptions) (Replay, error) {
 	sub, err := l.reopen(old.Submission)
 	if err != nil {
 		return Replay{}, err
@@ -30,12 +35,16 @@ func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, twice bo
 			Hint: fmt.Sprintf("\"netsplit grade %s --seed %d\" grades it as it is now with the same seed", quoteArg(sub.Name), old.Seed)}
 	}
 	o := Options{Seed: caseSeed(old), Seeds: 1}
+	if !how.Full {
+		o.shown = shownIn(old, o.Seed)
+	}
 	r, err := g.Grade(ctx, l, sub, o)
 	if err != nil {
 		return Replay{}, err
 	}
 	rep := Replay{Result: r, Differences: differences("the recorded run", old, r)}
-	if !twice {
+	rep.Differences = append(rep.Differences, otherShown("the recorded run", o.shown, r)...)
+	if !how.Twice {
 		return rep, nil
 	}
 	again, err := g.Grade(ctx, l, sub, o)
@@ -43,7 +52,35 @@ func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, twice bo
 		return rep, err
 	}
 	rep.Differences = append(rep.Differences, differences("the first replay", r, again)...)
+	rep.Differences = append(rep.Differences, otherShown("the first replay", shownIn(r, o.Seed), again)...)
 	return rep, nil
+}
+
+// shownIn gives the shorter runs of a seed that a result shows, by task.
+func shownIn(r *grade.Result, seed uint64) map[string]*grade.Shrunk {
+	shown := map[string]*grade.Shrunk{}
+	for _, t := range r.Tasks {
+		if t.Shrunk != nil && t.Seed == seed {
+			shown[t.Name] = t.Shrunk
+		}
+	}
+	return shown
+}
+
+// otherShown compares the shorter runs that were to be shown with those that a result has.
+func otherShown(than string, want map[string]*grade.Shrunk, r *grade.Result) []string {
+	var diff []string
+	for _, t := range r.Tasks {
+		switch short := want[t.Name]; {
+		case short == nil:
+		case t.Shrunk == nil:
+			diff = append(diff, fmt.Sprintf("the shorter run that explains task %s does not fail in that way any more", t.Name))
+		case t.Shrunk.Hash != short.Hash:
+			diff = append(diff, fmt.Sprintf("the shorter run that explains task %s went otherwise than in %s: its event log is %s, not %s",
+				t.Name, than, t.Shrunk.Hash, short.Hash))
+		}
+	}
+	return diff
 }
 
 // reopen reads a recorded submission again.

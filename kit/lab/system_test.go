@@ -117,7 +117,7 @@ func TestSolutionPassesInTheSimulator(t *testing.T) {
 	if r.Verdict != grade.Pass || r.Score != 100 {
 		t.Fatalf("%s, %d points: %+v\n%s", r.Verdict, r.Score, r.Tasks, r.Output)
 	}
-	rep, err := g.Replay(t.Context(), l, r, true)
+	rep, err := g.Replay(t.Context(), l, r, ReplayOptions{Twice: true})
 	if err != nil || len(rep.Differences) > 0 || r.Runs[0].Hash == "" {
 		t.Errorf("replay: %q, %v, hash %q", rep.Differences, err, r.Runs[0].Hash)
 	}

@@ -27,7 +27,7 @@ func (w *World) takeTraffic(ctx context.Context) {
 
 func (w *World) stopped(ctx context.Context, from kit.NodeName) map[kit.NodeName]uint64 {
 	sums := map[kit.NodeName]uint64{}
-	if c, ok := w.World.(trafficCounter); ok {
+	if c, ok := can[trafficCounter](w.World); ok {
 		for _, counts := range c.Counts(from) {
 			sums[counts.Peer] = counts.Held + counts.Dropped + counts.Refused + counts.Lost
 		}

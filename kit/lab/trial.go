@@ -30,13 +30,19 @@ type trial struct {
 	isolation string
 	lag       time.Duration
 	took      time.Duration
+	left      *leftOut // what of the work was not done; nil is nothing
 }
 
 // runTrial runs and judges. An error means that the harness is broken: it says nothing about the submission.
 func (g *Grader) runTrial(parent context.Context, l *Lab, s Scenario, seed uint64, work prepared) (*trial, error) {
+	return g.runCase(parent, l, s, seed, work, nil)
+}
+
+// runCase is runTrial of a run of which something may be left out.
+func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64, work prepared, left *leftOut) (*trial, error) {
 	ctx, cancel := context.WithTimeout(parent, trialWall)
 	defer cancel()
-	t := &trial{scenario: s.Name, seed: seed}
+	t := &trial{scenario: s.Name, seed: seed, left: left}
 	plan := s.New(seed)
 	began, lag := time.Now(), startLag(ctx)
 	var err error
@@ -242,7 +248,7 @@ func (g *Grader) codeTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, w
 		return err
 	}
 	defer func() { err = errors.Join(err, sim.Close()) }()
-	w := Record(sim)
+	w := recordLess(sim, t.left)
 	steps := []struct {
 		phase history.Phase
 		name  string

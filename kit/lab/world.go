@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,23 +18,39 @@ import (
 // shell and workloads use it without knowing.
 type World struct {
 	world.World
-	log *history.Log
+	log  *history.Log
+	left *leftOut // what is not done of the work; nil is nothing
 }
 
 // Record wraps a world so that what happens through it is taken down.
 func Record(w world.World) *World { return &World{World: w, log: history.NewLog()} }
 
+// Nodes is world.World's Nodes. While clients work it names those as well that a shortened run does without: whoever draws
+// one of them draws what was drawn in the run that is shortened.
+func (w *World) Nodes() []kit.NodeName {
+	if all := w.left.allNodes(); all != nil {
+		return all
+	}
+	return w.World.Nodes()
+}
+
 // History gives what has been recorded until now.
 func (w *World) History() *history.History { return w.log.Snapshot(w.Now()) }
 
 // Enter says that the next phase of the run begins.
-func (w *World) Enter(p history.Phase) { w.log.Enter(p) }
+func (w *World) Enter(p history.Phase) {
+	w.log.Enter(p)
+	w.left.enter(p)
+}
 
 // Note puts a value on record under a name, for a check to read (history.Note).
 func (w *World) Note(name string, value term.Term) { w.log.Note(name, value, w.Now()) }
 
 // Call is world.World's Call, recorded.
 func (w *World) Call(ctx context.Context, client string, node kit.NodeName, req door.Request) door.Outcome {
+	if out, left := w.left.call(ctx, w.World, client, node); left {
+		return out
+	}
 	id := w.log.Begin(client, node, req.Verb, req.Args, w.Now())
 	out := w.World.Call(ctx, client, node, req)
 	if out.Status != door.Pending {
@@ -69,7 +86,7 @@ func (w *World) Link(from, to kit.NodeName, rule wire.Rule) error {
 	case rule != wire.Rule{}:
 		f.What, f.Detail = "slow", ruleText(rule)
 	}
-	return w.fault(f, w.World.Link(from, to, rule))
+	return w.fault(f, func() error { return w.World.Link(from, to, rule) })
 }
 
 func ruleText(r wire.Rule) string {
@@ -109,7 +126,7 @@ func (w *World) both(a, b kit.NodeName, rule wire.Rule) error {
 
 // Kill is world.World's Kill, recorded.
 func (w *World) Kill(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, w.World.Kill(n))
+	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, func() error { return w.World.Kill(n) })
 }
 
 // striker is a world that can kill a node in the middle of what it does; the simulator is one.
@@ -122,35 +139,111 @@ type striker interface {
 // without knowing the protocol. When the node has not done so much within the given time it is killed all the same.
 // The kill is on record at the moment at which it happened.
 func (w *World) KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error {
-	s, ok := w.World.(striker)
+	s, ok := can[striker](w.World)
 	if !ok {
 		return w.Kill(n)
 	}
-	switch err := s.KillAfter(ctx, n, steps, within); {
-	case err == nil:
-		return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n, Detail: fmt.Sprintf("after %d more steps", steps)}, nil)
-	case ctx.Err() != nil:
+	kill := history.Fault{What: "kill", Node: n}
+	if left, err := w.left.waitFor(ctx, w.World, kill); left {
 		return err
 	}
-	return w.Kill(n)
+	err := s.KillAfter(ctx, n, steps, within)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	if kill.Detail = fmt.Sprintf("after %d more steps", steps); err != nil {
+		kill.Detail, err = "", w.World.Kill(n)
+	}
+	kill.At = w.Now()
+	return w.ordered(kill, err)
 }
 
 // Restart is world.World's Restart, recorded.
 func (w *World) Restart(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, w.World.Restart(n))
+	return w.fault(history.Fault{At: w.Now(), What: "restart", Node: n}, func() error { return w.World.Restart(n) })
 }
 
 // Pause is world.World's Pause, recorded.
 func (w *World) Pause(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "pause", Node: n}, w.World.Pause(n))
+	return w.fault(history.Fault{At: w.Now(), What: "pause", Node: n}, func() error { return w.World.Pause(n) })
 }
 
 // Resume is world.World's Resume, recorded.
 func (w *World) Resume(n kit.NodeName) error {
-	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, w.World.Resume(n))
+	return w.fault(history.Fault{At: w.Now(), What: "resume", Node: n}, func() error { return w.World.Resume(n) })
 }
 
-func (w *World) fault(f history.Fault, err error) error {
+// machines gives what can break the nodes' machines, or says that this world cannot.
+func (w *World) machines(op string, n kit.NodeName) (world.Machines, error) {
+	if m, ok := can[world.Machines](w.World); ok {
+		return m, nil
+	}
+	return nil, &kit.Error{Op: op, What: string(n), Kind: kit.Refused, Err: errors.New("the nodes are processes of this machine, which stays whole"),
+		Hint: "discs, clocks and processors break in the simulator only, where code labs are graded"}
+}
+
+// machine does one order to a node's machine and records it.
+func (w *World) machine(op string, f history.Fault, do func(world.Machines) error) error {
+	f.At = w.Now()
+	return w.fault(f, func() error {
+		m, err := w.machines(op, f.Node)
+		if err != nil {
+			return err
+		}
+		return do(m)
+	})
+}
+
+// PowerOff is world.Machines' PowerOff, recorded as poweroff. On a real cluster it is an error of kind Refused, like the
+// other faults of machines.
+func (w *World) PowerOff(n kit.NodeName) error {
+	return w.machine("power off", history.Fault{What: "poweroff", Node: n}, func(m world.Machines) error { return m.PowerOff(n) })
+}
+
+// Disk sets the rule of a node's disc, recorded as disc; the zero rule is recorded as mend disc.
+func (w *World) Disk(n kit.NodeName, rule world.DiskFault) error {
+	f := history.Fault{What: "disc", Node: n, Detail: rule.String()}
+	if rule == (world.DiskFault{}) {
+		f.What, f.Detail = "mend", "disc"
+	}
+	return w.machine("set disc of", f, func(m world.Machines) error { return m.SetDisk(n, rule) })
+}
+
+// Clock makes a node's wall clock jump to be off by so much, recorded as clock; 0 is recorded as mend clock.
+func (w *World) Clock(n kit.NodeName, off time.Duration) error {
+	f := history.Fault{What: "clock", Node: n, Detail: signed(off)}
+	if off == 0 {
+		f.What, f.Detail = "mend", "clock"
+	}
+	return w.machine("set clock of", f, func(m world.Machines) error { return m.SetClock(n, off) })
+}
+
+func signed(d time.Duration) string {
+	if d > 0 {
+		return "+" + d.String()
+	}
+	return d.String()
+}
+
+// Pace makes a node compute so many times slower, recorded as pace; 1, its own speed, is recorded as mend pace.
+func (w *World) Pace(n kit.NodeName, times int) error {
+	f := history.Fault{What: "pace", Node: n, Detail: fmt.Sprintf("%d times slower", times)}
+	if times == 1 {
+		f.What, f.Detail = "mend", "pace"
+	}
+	return w.machine("set pace of", f, func(m world.Machines) error { return m.SetPace(n, times) })
+}
+
+// fault carries out an order and puts it on record.
+func (w *World) fault(f history.Fault, do func() error) error {
+	if w.left.fault(f) {
+		return nil
+	}
+	return w.ordered(f, do())
+}
+
+// ordered puts an order on record.
+func (w *World) ordered(f history.Fault, err error) error {
 	if err != nil {
 		f.Err = err.Error()
 	}

@@ -121,13 +121,18 @@ func (w *World) finish(c *call, out door.Outcome) {
 	}
 }
 
-// loseCalls ends the calls that a dead node will never answer.
-func (w *World) loseCalls(n *node, why string) {
+// loseCalls ends the calls that a dead node will never answer, and says how many they are.
+func (w *World) loseCalls(n *node, why string) int {
+	lost := 0
 	for _, id := range slices.Sorted(maps.Keys(w.calls)) {
 		if c := w.calls[id]; c.node == n {
+			if !c.done {
+				lost++
+			}
 			w.finish(c, door.LostAnswer(why))
 		}
 	}
+	return lost
 }
 
 // Leave tells all nodes that a client has gone: what it left open there is ended, as if its process had died.

@@ -1,25 +1,16 @@
 package sim
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
-	"netsplit/kit"
 	"netsplit/kit/simlink"
+	"netsplit/kit/world"
 )
 
 // DiskFault is the rule of one node's disc. The zero value is a healthy one.
-type DiskFault struct {
-	// Slow is added to every sync.
-	Slow time.Duration
-	// Capacity is the most bytes that the disc holds; 0 is MaxDisk.
-	Capacity int
-	// Crash says what a kill does to what was written and not synced.
-	Crash CrashKind
-}
+type DiskFault = world.DiskFault
 
 // maxPending bounds the changes that wait for a sync, maxSyncs the syncs that a node waits for.
 const (
@@ -34,15 +25,13 @@ const (
 )
 
 // CrashKind says what of the un-synced changes a disc keeps when its node is killed.
-type CrashKind string
+type CrashKind = world.CrashKind
 
-// The kinds of crash. Keep is what kill -9 does on a machine that lives on. The others are power cuts: Lose has the
-// worst luck, Chance draws how many of the changes, in their order, got to the disc, and may tear the last append
-// apart.
+// The kinds of crash, see world.CrashKind.
 const (
-	Keep   CrashKind = ""
-	Lose   CrashKind = "lose"
-	Chance CrashKind = "chance"
+	Keep   = world.Keep
+	Lose   = world.Lose
+	Chance = world.Chance
 )
 
 // change is one not yet synced change of a disc.
@@ -62,6 +51,7 @@ type disk struct {
 	bytes   int            // of all files as the node sees them
 	sizes   map[string]int // of each
 	fault   DiskFault
+	refused int // changes for which there was no room
 }
 
 func newDisk(f DiskFault) *disk {
@@ -71,6 +61,7 @@ func newDisk(f DiskFault) *disk {
 // wiped gives the disc of a node that does not run after it was emptied: the node's own files stay.
 func (d *disk) wiped() *disk {
 	e := newDisk(d.fault)
+	e.refused = d.refused
 	for name, data := range d.durable {
 		if strings.HasPrefix(name, simlink.KeptPrefix) {
 			e.durable[name] = data
@@ -115,7 +106,8 @@ func (d *disk) take(f simlink.Frame) uint32 {
 	if d.fault.Capacity > 0 {
 		room = min(room, d.fault.Capacity)
 	}
-	if grown > 0 && d.bytes+grown > room || !exists && len(d.sizes) >= MaxFiles {
+	if grown > 0 && (d.fault.Full || d.bytes+grown > room) || !exists && len(d.sizes) >= MaxFiles {
+		d.refused++
 		return errnoNospc
 	}
 	d.bytes += grown
@@ -172,11 +164,11 @@ func (d *disk) apply(c change) {
 	}
 }
 
-// crash settles what is pending as the fault says, and gives how many changes were lost whole or in part.
-func (d *disk) crash(draw dice) int {
+// crash settles what is pending as a crash of that kind does, and gives how many changes were lost whole or in part.
+func (d *disk) crash(kind CrashKind, draw dice) int {
 	n := len(d.pending)
 	keep := n
-	switch d.fault.Crash {
+	switch kind {
 	case Lose:
 		keep = 0
 	case Chance:
@@ -199,7 +191,7 @@ func (d *disk) crash(draw dice) int {
 		d.sizes[name] = len(data)
 		d.bytes += len(data)
 	}
-	if d.fault.Crash == Keep {
+	if kind == Keep {
 		return 0
 	}
 	return n
@@ -212,20 +204,4 @@ func (d *disk) files() []simlink.Frame {
 		all = append(all, simlink.Frame{Kind: simlink.File, Name: name, Data: d.durable[name]})
 	}
 	return all
-}
-
-func (f DiskFault) check() error {
-	if f.Slow < 0 || f.Capacity < 0 || f.Crash != Chance && f.Crash != Keep && f.Crash != Lose {
-		return &kit.Error{Op: "set disc", Kind: kit.Invalid, Err: fmt.Errorf("%v", f),
-			Hint: fmt.Sprintf("times and sizes are not negative; a crash is %q, %q or %q", Keep, Lose, Chance)}
-	}
-	return nil
-}
-
-// String says what differs from a healthy disc.
-func (f DiskFault) String() string {
-	if f == (DiskFault{}) {
-		return "healthy"
-	}
-	return fmt.Sprintf("slow %v, capacity %d, crash %q", f.Slow, f.Capacity, f.Crash)
 }

@@ -44,6 +44,7 @@ type guest struct {
 	deadline time.Duration // when the guest wants to go on without a frame
 	began    time.Duration // the world's time when the current run began
 	allow    int64         // steps that the current run may take
+	pace     time.Duration // how many times longer than Step a step of the current run takes
 	fuel     api.MutableGlobal
 	memFull  bool
 	memPeak  uint64
@@ -75,13 +76,13 @@ type launch struct {
 	module  wazero.CompiledModule
 	memory  uint64
 	random  *randomSource
-	skew    time.Duration
+	skew    func() time.Duration // how far the wall clock is off now; nil is a right clock
 	name    string
 }
 
 // newGuest prepares an instance; it begins with the first run.
 func newGuest(l launch, handle func(simlink.Frame) uint32, output *tail) *guest {
-	g := &guest{handle: handle, output: output, deadline: never}
+	g := &guest{handle: handle, output: output, deadline: never, pace: 1}
 	g.resume, g.unwind = iter.Pull(func(idle func(struct{}) bool) {
 		g.idle = idle
 		g.main(l)
@@ -96,7 +97,10 @@ func (g *guest) main(l launch) {
 	cfg := wazero.NewModuleConfig().WithName("").WithArgs(l.name).WithStartFunctions().
 		WithRandSource(l.random).
 		WithWalltime(func() (int64, int32) {
-			t := epoch.Add(g.now() + l.skew)
+			t := epoch.Add(g.now())
+			if l.skew != nil {
+				t = t.Add(l.skew())
+			}
 			return t.Unix(), int32(t.Nanosecond())
 		}, 1).
 		WithNanotime(func() int64 {
@@ -172,7 +176,7 @@ func (g *guest) used() int64 {
 }
 
 // now is the guest's clock: the world's, and the time that it has computed since.
-func (g *guest) now() time.Duration { return g.began + time.Duration(g.used())*Step }
+func (g *guest) now() time.Duration { return g.began + time.Duration(g.used())*Step*g.pace }
 
 func (g *guest) charge(steps int) {
 	if g.fuel != nil {

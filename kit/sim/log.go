@@ -40,6 +40,8 @@ const (
 	Synced    Happening = "synced"    // it is durable; ID: the request
 	Crash     Happening = "crash"     // Node's disc lost writes; Size: how many changes
 	DiskRule  Happening = "disc"      // the rule of Node's disc changed; Note: the rule
+	ClockRule Happening = "clock"     // Node's wall clock jumps; Note: how far it is off from now on
+	PaceRule  Happening = "pace"      // Node computes at another speed; Size: how many times slower
 	Forge     Happening = "forge"     // Node wrote something that is no frame; Note: what is wrong
 	WorldOver Happening = "worldover" // the world stops everything; Note: the limit that was reached
 )

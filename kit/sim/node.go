@@ -12,6 +12,7 @@ import (
 	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/simlink"
+	"netsplit/kit/world"
 )
 
 // node is one node of a world, through all its boots.
@@ -34,7 +35,10 @@ type node struct {
 	output   *tail
 	steps    int64
 	memory   uint64
-	reason   Reason // why it does not run
+	skew     time.Duration // of its wall clock
+	pace     time.Duration // how many times slower it computes
+	damage   world.Damage  // without what the disc counts
+	reason   Reason        // why it does not run
 	why      string
 
 	listening            bool
@@ -87,7 +91,7 @@ func (w *World) boot(n *node) *waiter {
 	n.lanes, n.lastDial, n.lastAccept = map[uint64]*lane{}, 0, simlink.HostConn-1
 	n.busy, n.lastSync, n.syncs = w.now, 0, 0
 	n.waiter = newWaiter(w.ctx)
-	n.g = newGuest(launch{runtime: w.cfg.Engine.runtime, module: n.module, memory: w.cfg.Memory, name: string(n.name), skew: w.cfg.Skew[n.name],
+	n.g = newGuest(launch{runtime: w.cfg.Engine.runtime, module: n.module, memory: w.cfg.Memory, name: string(n.name), skew: n.off,
 		random: &randomSource{stream(w.cfg.Seed, "random", string(n.name), strconv.Itoa(n.boots))}}, n.step, n.output)
 	w.note(Event{What: Boot, Node: n.name, ID: uint64(n.boots)}, nil)
 	for _, f := range n.disk.files() {
@@ -103,11 +107,13 @@ func (w *World) boot(n *node) *waiter {
 	return n.waiter
 }
 
-// booted gives the error of a boot that did not open the door.
-func (w *World) booted(n *node) error {
+// booted gives the error of a boot, by its number, that did not open the door.
+func (w *World) booted(n *node, boot int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
+	case n.boots != boot || n.g == nil && n.reason == Killed && w.over == "":
+		return &kit.Error{Op: "boot node", What: string(n.name), Kind: kit.Unavailable, Err: errors.New("it was killed before its door was open")}
 	case n.up:
 		return nil
 	case n.g == nil && w.over != "":
@@ -149,20 +155,21 @@ func (w *World) compute(n *node) {
 	}
 	if unread := len(n.g.inbox); unread > maxInbox {
 		n.g.drop()
-		w.stopped(n, Deaf, fmt.Sprintf("%d MiB of frames wait for it", unread>>20))
+		w.stopped(n, Deaf, fmt.Sprintf("%d MiB of frames wait for it", unread>>20), n.disk.fault.Crash)
 		return
 	}
 	if n.g.due(w.now) {
 		g := n.g
-		w.running = n
+		w.running, g.pace = n, n.pace
 		n.busy = g.run(w.now, int64(w.cfg.Budget/Step))
 		w.note(Event{What: Ran, Node: n.name, Size: int(g.used())}, nil)
 		w.running = nil
 		n.steps += g.used()
 		w.cpu += time.Duration(g.used()) * Step
+		n.damage.Slowed += time.Duration(g.used()) * Step * (n.pace - 1)
 		if g.ended {
 			reason, why := n.ended()
-			w.stopped(n, reason, why)
+			w.stopped(n, reason, why, n.disk.fault.Crash)
 			return
 		}
 	}
@@ -172,8 +179,8 @@ func (w *World) compute(n *node) {
 	}
 }
 
-// stopped cleans up after a node whose guest has ended.
-func (w *World) stopped(n *node, reason Reason, why string) {
+// stopped cleans up after a node whose guest has ended; crash is what becomes of its un-synced writes.
+func (w *World) stopped(n *node, reason Reason, why string, crash CrashKind) {
 	n.measure()
 	n.g, n.reason, n.why = nil, reason, why
 	n.up, n.listening, n.timer = false, false, never
@@ -184,14 +191,15 @@ func (w *World) stopped(n *node, reason Reason, why string) {
 	w.note(Event{What: Stop, Node: n.name, Note: note}, nil)
 	w.disconnect(n)
 	w.unstrike(n)
-	if lost := n.disk.crash(n.draw); lost > 0 {
+	if lost := n.disk.crash(crash, n.draw); lost > 0 {
+		n.damage.Lost += lost
 		w.note(Event{What: Crash, Node: n.name, Size: lost}, nil)
 	}
 	if n.waiter != nil {
 		w.wakeAt(w.now, n.waiter)
 		n.waiter = nil
 	}
-	w.loseCalls(n, "node "+string(n.name)+" stopped: "+note)
+	n.damage.Calls += w.loseCalls(n, "node "+string(n.name)+" stopped: "+note)
 	w.release(n)
 }
 
@@ -204,19 +212,6 @@ func (w *World) release(n *node) {
 		w.at(w.now, n, e.do)
 	}
 	w.at(w.now, n, func() {})
-}
-
-// Kill ends a node as kill -9 does; DiskFault.Crash says what its disc keeps.
-func (w *World) Kill(name kit.NodeName) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n, err := w.alive("kill", name)
-	if err != nil {
-		return err
-	}
-	n.g.drop()
-	w.stopped(n, Killed, "it was killed")
-	return nil
 }
 
 // Restart starts a node that does not run, with its disc, and returns when its door is open.
@@ -234,9 +229,11 @@ func (w *World) Restart(name kit.NodeName) error {
 		w.mu.Unlock()
 		return err
 	}
-	w.park(w.boot(n))
+	waiter := w.boot(n)
+	boot := n.boots
+	w.park(waiter)
 	w.mu.Unlock()
-	return w.booted(n)
+	return w.booted(n, boot)
 }
 
 // Pause stops a node as SIGSTOP does: what is sent to it waits.
@@ -264,6 +261,7 @@ func (w *World) Resume(name kit.NodeName) error {
 	}
 	if n.paused {
 		w.note(Event{What: Resume, Node: name}, nil)
+		n.damage.Waited += len(n.deferred)
 		w.release(n)
 	}
 	return nil
@@ -337,6 +335,9 @@ func (w *World) sync(n *node, id uint64) uint32 {
 	g, mark := n.g, n.disk.mark()
 	w.note(Event{What: Sync, Node: n.name, ID: id}, nil)
 	due := g.now() + n.draw.between(w.cfg.DiskLatency.Min, w.cfg.DiskLatency.Max) + n.disk.fault.Slow
+	if n.disk.fault.Slow > 0 {
+		n.damage.SlowSyncs++
+	}
 	n.lastSync = max(n.lastSync, due)
 	w.at(n.lastSync, n, func() {
 		if n.g != g {

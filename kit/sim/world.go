@@ -40,7 +40,7 @@ type Config struct {
 	Setup  json.RawMessage
 	Setups map[kit.NodeName]json.RawMessage
 
-	// Skew is how far the wall clocks of single nodes are off; less than a year.
+	// Skew is how far the wall clocks of single nodes are off until SetClock; at most world.MaxClock.
 	Skew map[kit.NodeName]time.Duration
 
 	Latency     Span          // of a frame on a healthy link; 100 µs to 1 ms
@@ -73,7 +73,7 @@ func (c *Config) validate() error {
 	case c.Memory > maxMemory:
 		return bad(fmt.Sprintf("%d bytes for a node", c.Memory), fmt.Sprintf("the most is %d", maxMemory))
 	}
-	if err := c.Disk.check(); err != nil {
+	if err := c.Disk.Check(); err != nil {
 		return err
 	}
 	c.Nodes = slices.Sorted(slices.Values(c.Nodes))
@@ -87,7 +87,7 @@ func (c *Config) validate() error {
 			return bad("node "+string(n)+" has no program", "set Program")
 		case len(c.Setup) > 0 && !json.Valid(c.Setup) || len(c.Setups[n]) > 0 && !json.Valid(c.Setups[n]):
 			return bad("the setup of node "+string(n)+" is no JSON", "encode it with encoding/json")
-		case c.Skew[n].Abs() > 365*24*time.Hour:
+		case world.CheckClock(c.Skew[n]) != nil:
 			return bad("the clock of node "+string(n)+" is off by more than a year", "use less")
 		}
 	}
@@ -148,7 +148,10 @@ type World struct {
 	panicked any       // what a client panicked with
 }
 
-var _ world.World = (*World)(nil)
+var (
+	_ world.World    = (*World)(nil)
+	_ world.Machines = (*World)(nil)
+)
 
 // New makes a world and starts its nodes; it returns when all doors are open. When a node's program ends before
 // that, the error says why and quotes its output. ctx ends the world early.
@@ -168,7 +171,7 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 			return nil, err
 		}
 		w.nodes[name] = &node{world: w, name: name, module: module, disk: newDisk(cfg.Disk), output: &tail{},
-			draw: newDice(cfg.Seed, "node", string(name)), timer: never, reason: Killed}
+			draw: newDice(cfg.Seed, "node", string(name)), timer: never, reason: Killed, skew: cfg.Skew[name], pace: 1}
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	w.mu.Lock()
@@ -183,7 +186,7 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 	}
 	w.mu.Unlock()
 	for _, name := range cfg.Nodes {
-		if err := w.booted(w.nodes[name]); err != nil {
+		if err := w.booted(w.nodes[name], 1); err != nil {
 			return nil, errors.Join(err, w.Close())
 		}
 	}
@@ -305,22 +308,6 @@ func (w *World) Link(from, to kit.NodeName, rule wire.Rule) error {
 		return err
 	}
 	w.setRule(w.link(a, b), rule)
-	return nil
-}
-
-// SetDisk sets the rule of a node's disc; the zero DiskFault is a healthy disc.
-func (w *World) SetDisk(name kit.NodeName, f DiskFault) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n, err := w.node("set disc of", name)
-	if err != nil {
-		return err
-	}
-	if err := f.check(); err != nil {
-		return err
-	}
-	n.disk.fault = f
-	w.note(Event{What: DiskRule, Node: name, Note: f.String()}, nil)
 	return nil
 }
 

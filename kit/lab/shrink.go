@@ -1,0 +1,299 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"netsplit/kit"
+	"netsplit/kit/grade"
+	"netsplit/kit/history"
+)
+
+// ShrinkLimits bound the search for a shorter run that fails the same way, for one failed task. The zero value is no search.
+type ShrinkLimits struct {
+	// Runs is how many shorter runs are tried. Within it the outcome is the same on every machine.
+	Runs int
+	// Wall is how long they may take, should the machine be slow; the search then ends with the shortest run that it has, and
+	// the result says so.
+	Wall time.Duration
+}
+
+// DefaultShrink is what "netsplit grade" spends.
+var DefaultShrink = ShrinkLimits{Runs: 160, Wall: 8 * time.Second}
+
+// shrinkTasks bounds the searches of one grade: who fails in everything is told the essence of the first tasks.
+const shrinkTasks = 3
+
+// shrinkFailed looks for shorter runs to explain what failed, and has the ledger show them. It changes no verdict.
+func (g *Grader) shrinkFailed(ctx context.Context, l *Lab, sub Submission, work prepared, o Options, led *ledger) error {
+	if l.Manifest.Kind != Code || o.Shrink.Runs <= 0 && len(o.shown) == 0 {
+		return nil
+	}
+	var reference prepared
+	searched := 0
+	for _, e := range led.entries {
+		f := g.failing(l, work, e)
+		if f == nil || led.hopeless(e.task) {
+			continue
+		}
+		if known := o.shown[e.task]; known != nil {
+			if err := f.show(ctx, e, *known); err != nil {
+				return err
+			}
+			continue
+		}
+		if o.Shrink.Runs <= 0 || searched == shrinkTasks {
+			continue
+		}
+		if searched++; searched == 1 {
+			reference = g.reference(ctx, l, sub)
+		}
+		f.reference = reference
+		g.say("%s: looking for the shortest run that fails", e.task)
+		if err := f.shrink(ctx, e, o.Shrink); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reference compiles the lab's solution. A shorter run counts only if the solution does not fail in the same way: what is left out
+// must not be what the work is blamed for. Without a solution to hold against, when that is what is graded, runs count as they are.
+func (g *Grader) reference(ctx context.Context, l *Lab, sub Submission) prepared {
+	ref, err := l.Reference()
+	if err != nil || digest(ref.Files) == digest(sub.Files) {
+		return prepared{}
+	}
+	p, err := g.Env.Build(ctx, Source{Module: l.Slug, Files: ref.Files})
+	if err != nil {
+		return prepared{}
+	}
+	return prepared{program: p}
+}
+
+// failing is a failed run that is to be made shorter.
+type failing struct {
+	g         *Grader
+	lab       *Lab
+	scenario  Scenario
+	work      prepared
+	reference prepared // its program is nil when there is none
+	task      string
+	original  *trial
+	finding   grade.Finding
+	items     []item
+	names     map[string]bool
+
+	mu    sync.Mutex
+	found map[string]*trial // those of the shorter runs that fail the same way, by set
+}
+
+// failing takes up a failed task; nil when there is no run of it that could be made shorter.
+func (g *Grader) failing(l *Lab, work prepared, e *entry) *failing {
+	if !e.failed() || e.shown.history == nil || e.shown.history.Truncated {
+		return nil
+	}
+	i := slices.IndexFunc(l.Scenarios, func(s Scenario) bool { return s.Name == e.shown.scenario })
+	f := &failing{g: g, lab: l, scenario: l.Scenarios[i], work: work, task: e.task, original: e.shown, finding: e.finding,
+		names: namesIn(e.shown.history), found: map[string]*trial{}}
+	f.items = itemsOf(e.shown.history, l.nodes(f.scenario))
+	return f
+}
+
+// shrink searches, and has the task explained with what it finds.
+func (f *failing) shrink(ctx context.Context, e *entry, limits ShrinkLimits) error {
+	timed, cancel := context.WithTimeout(ctx, limits.Wall)
+	defer cancel()
+	jobs := f.g.Jobs
+	if jobs <= 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
+	s := newSearch(len(f.items), jobs, limits.Runs, func(sets []set) []bool { return f.fails(timed, sets) })
+	f.search(timed, s)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	short := f.found[s.best.key()]
+	if short == nil {
+		return nil // nothing could be left out
+	}
+	cut := ""
+	switch {
+	case timed.Err() != nil:
+		cut = "time"
+	case s.spent():
+		cut = "runs"
+	}
+	f.explain(e, short, grade.Shrunk{Runs: s.tried, Cut: cut, Kept: partOf(f.items, s.best).compact()})
+	return nil
+}
+
+// show runs a part that an earlier search has found, and has the task explained with it, if it fails the same way.
+func (f *failing) show(ctx context.Context, e *entry, known grade.Shrunk) error {
+	p, err := parsePart(known.Kept)
+	if err != nil {
+		return err
+	}
+	t, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, f.work, p)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err == nil && f.same(t) {
+		f.explain(e, t, known)
+	}
+	return nil
+}
+
+// explain has a task explained with a shorter run.
+func (f *failing) explain(e *entry, short *trial, s grade.Shrunk) {
+	nodes := len(f.lab.nodes(f.scenario))
+	s.From, s.To, s.Hash = sizeOf(f.original.history, nodes), sizeOf(short.history, nodes-len(s.Kept.Without)), short.hash
+	e.shown, e.finding, e.shrunk = short, f.explained(short), &s
+}
+
+// search leaves out what it can: first all that the finding does not rest on, then faults, clients, what clients ask at once, single
+// requests and orders, and nodes.
+func (f *failing) search(ctx context.Context, s *search) {
+	s.guess(f.guesses(s.best)...)
+	requests := func() {
+		s.drop(bursts(f.items))
+		s.drop(singles(f.items))
+	}
+	for _, step := range []func(){
+		func() { s.drop(blows(f.items)) },
+		func() { s.drop(byClient(f.items)) },
+		requests,
+		func() { s.drop(orders(f.items)) },
+		func() { s.drop(nodesOf(f.items)) },
+		requests, // what another step took out may have been what some of them were for
+	} {
+		if step(); ctx.Err() != nil || s.spent() {
+			return
+		}
+	}
+}
+
+// guesses are parts worth a try before anything is known, the smallest first: the requests that the finding rests on; those and
+// what was asked in one go with them; all requests of their clients; all that was asked until the last of them was answered. Each
+// without any fault, and with all.
+func (f *failing) guesses(whole set) []set {
+	evidence, clients := map[int]bool{}, map[string]bool{}
+	until := time.Duration(-1)
+	for _, id := range f.finding.Evidence {
+		if o, ok := f.original.history.Op(id); ok && o.Phase == history.Work {
+			evidence[id], clients[o.Client] = true, true
+			until = max(until, o.Begin, o.End)
+		}
+	}
+	if len(evidence) == 0 {
+		return nil
+	}
+	faults := where(f.items, func(it item) bool { return it.fault != nil })
+	not := func(such func(item) bool) []int {
+		return where(f.items, func(it item) bool { return it.op != nil && !such(it) })
+	}
+	isEvidence := func(it item) bool { return evidence[it.op.ID] }
+	var apart []int // what no burst with evidence in it has
+	for _, b := range bursts(f.items) {
+		if !slices.ContainsFunc(b, func(i int) bool { return isEvidence(f.items[i]) }) {
+			apart = append(apart, b...)
+		}
+	}
+	var sets []set
+	others := not(func(it item) bool { return clients[it.op.Client] })
+	for _, less := range [][]int{not(isEvidence), apart, others, not(func(it item) bool { return it.op.Begin <= until })} {
+		sets = append(sets, whole.without(less, faults), whole.without(less))
+	}
+	return sets
+}
+
+// fails runs several parts side by side and says of each whether it fails the same way.
+func (f *failing) fails(ctx context.Context, sets []set) []bool {
+	fails := make([]bool, len(sets))
+	var all sync.WaitGroup
+	for i, in := range sets {
+		all.Go(func() {
+			t := f.try(ctx, in)
+			if fails[i] = t != nil; fails[i] {
+				f.mu.Lock()
+				f.found[in.key()] = t
+				f.mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return fails
+}
+
+// try runs a part. It gives nil unless that fails in the same way, and the solution does not.
+func (f *failing) try(ctx context.Context, in set) *trial {
+	p := partOf(f.items, in)
+	t, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, f.work, p)
+	if err != nil || !f.same(t) {
+		return nil
+	}
+	if f.reference.program == nil {
+		return t
+	}
+	right, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, f.reference, p)
+	if err != nil || f.same(right) {
+		return nil
+	}
+	return t
+}
+
+// same reports whether a run failed as the original did.
+func (f *failing) same(t *trial) bool {
+	got := t.findings[f.task]
+	if got.Verdict != grade.Fail || t.history == nil {
+		return false
+	}
+	names := namesIn(t.history)
+	for n := range f.names {
+		names[n] = true
+	}
+	return reasonOf(got, names) == reasonOf(f.finding, names)
+}
+
+// maxStory is how many lines of a diagram may tell all that is done in a shorter run; of a longer one only what its finding rests on is
+// shown.
+const maxStory = 12
+
+// explained is the finding of a shorter run, to be shown. Whether faults bit is a matter of the original. What is left of the work
+// belongs to the story, if that stays one.
+func (f *failing) explained(short *trial) grade.Finding {
+	got := short.findings[f.task]
+	got.Receipts, got.Credit = f.finding.Receipts, f.finding.Credit
+	evidence := slices.Clone(got.Evidence)
+	for _, o := range short.history.During(history.Work).Ops {
+		if !slices.Contains(evidence, o.ID) {
+			evidence = append(evidence, o.ID)
+		}
+	}
+	const linesEach = 2 // a request and its answer
+	if len(got.Evidence) > 0 && linesEach*len(evidence)+len(short.history.During(history.Work).Faults) <= maxStory {
+		if got.Focus == 0 {
+			got.Focus = got.Evidence[len(got.Evidence)-1]
+		}
+		slices.Sort(evidence)
+		got.Evidence = evidence
+	}
+	return got
+}
+
+// runPart runs a part of an original run: same scenario, same seed, less work.
+func (g *Grader) runPart(ctx context.Context, l *Lab, s Scenario, original *trial, work prepared, p part) (*trial, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	nodes := l.nodes(s)
+	left := slices.DeleteFunc(slices.Clone(nodes), func(n kit.NodeName) bool { return slices.Contains(p.without, n) })
+	if len(left) == 0 {
+		return nil, fmt.Errorf("a run needs a node")
+	}
+	s.Nodes = left
+	return g.runCase(ctx, l, s, original.seed, work, newLeftOut(p, original.history, nodes, cancel))
+}
