@@ -223,7 +223,7 @@ func (d day) together(h *history.History) grade.Finding {
 	if f.Verdict != grade.Pass {
 		return f
 	}
-	return grade.All(allAnswered, d.kept(base), d.answers(base), refusals(base))(p)
+	return grade.All(allAnswered, d.answers(base), d.kept(base), refusals(base))(p)
 }
 
 // audited judges what was seen meanwhile.
@@ -241,7 +241,7 @@ func (d day) once(h *history.History) grade.Finding {
 	if f.Verdict != grade.Pass {
 		return f
 	}
-	return grade.All(allAnswered, sameAnswer, d.kept(base), d.answers(base))(p)
+	return grade.All(allAnswered, sameAnswer, d.answers(base), d.kept(base))(p)
 }
 
 // allAnswered wants every request to be done or to be refused by a rule: nothing is broken.

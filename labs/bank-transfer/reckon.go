@@ -184,23 +184,27 @@ func (r reckoning) judge(v view) grade.Finding {
 		return grade.Passed()
 	}
 	wrong := q.find()
+	if a, b, found := r.collided(q); found && (len(wrong) != 1 || wrong[0].did == none) {
+		return q.overwritten(a, b)
+	}
 	if len(wrong) == 0 {
 		return r.unexplained(q)
 	}
-	var said, should, did []string
+	var said, should, did, about []string
 	var evidence []int
 	for i, m := range wrong {
 		said = append(said, q.say(m, i == 0))
 		for _, id := range []string{m.from, m.to} {
 			has, there := v.has[id]
-			if there && !slices.ContainsFunc(did, func(s string) bool { return strings.HasPrefix(s, id+" ") }) {
+			if there && !slices.Contains(about, id) {
+				about = append(about, id)
 				should, did = append(should, fmt.Sprintf("%s %d", id, has-q.off(wrong, id))), append(did, fmt.Sprintf("%s %d", id, has))
 			}
 		}
 		evidence = append(evidence, m.ops(4)...)
 		evidence = append(evidence, r.rivals(q, m)...)
 	}
-	return q.failed(strings.Join(said, "; "), strings.Join(should, ", ")+q.inAll(wrong), strings.Join(did, ", ")+q.inAll(nil), evidence)
+	return q.failed(strings.Join(said, "; "), strings.Join(should, ", ")+q.inAll(wrong), strings.Join(did, ", ")+q.inAll(nil), evidence, about...)
 }
 
 // off is what mistakes change an account by.
@@ -224,11 +228,17 @@ func (q question) inAll(but []mistake) string {
 	return fmt.Sprintf("; %d in all accounts", sum)
 }
 
-// failed makes the finding, the requests in the order of time and the view's own last.
-func (q question) failed(why, expected, actual string, evidence []int) grade.Finding {
+// failed makes the finding, the requests in the order of time and the view's own last; of a look at the tables only those
+// that hold the accounts that it is about.
+func (q question) failed(why, expected, actual string, evidence []int, about ...string) grade.Finding {
 	slices.Sort(evidence)
 	evidence = slices.DeleteFunc(slices.Compact(evidence), func(id int) bool { return slices.Contains(q.ops, id) })
-	return grade.Failed(why, expected, actual, append(evidence, q.ops...)...)
+	for i, op := range q.ops {
+		if q.who != "tables" || slices.ContainsFunc(about, func(id string) bool { return home(id) == branches[i] }) {
+			evidence = append(evidence, op)
+		}
+	}
+	return grade.Failed(why, expected, actual, evidence...)
 }
 
 // ops are the first tries of a transfer.

@@ -81,14 +81,52 @@ func (r reckoning) overdrawn(q question, id string) grade.Finding {
 		}
 	}
 	return q.failed(fmt.Sprintf("%s was overdrawn: %s had it at %d", id, q.lookedAt(), q.has[id]),
-		"0 at least: who has too little is refused with insufficient_funds", fmt.Sprintf("%s %d", id, q.has[id]), evidence)
+		"0 at least: who has too little is refused with insufficient_funds", fmt.Sprintf("%s %d", id, q.has[id]), evidence, id)
+}
+
+// collided finds two transfers from one account that were under way at the same time and began with the same balance.
+// That alone proves nothing, but it says how money went wrong that did.
+func (r reckoning) collided(q question) (a, b *transfer, found bool) {
+	if q.who != "tables" && q.who != "answer" {
+		return nil, nil, false
+	}
+	for i, a := range r.transfers {
+		for _, b := range r.transfers[i+1:] {
+			if a.from != b.from || !slices.Contains(q.ids, a.from) || len(a.answers) == 0 || len(b.answers) == 0 || b.began > a.ended || a.began > b.ended || b.ended > q.to {
+				continue
+			}
+			n, _ := number(a.answers[0])
+			m, _ := number(b.answers[0])
+			if n+a.amount == m+b.amount {
+				return a, b, true
+			}
+		}
+	}
+	return nil, nil, false
+}
+
+// overwritten tells of two transfers that collided.
+func (q question) overwritten(a, b *transfer) grade.Finding {
+	n, _ := number(a.answers[0])
+	m, _ := number(b.answers[0])
+	before := n + a.amount
+	return grade.Failed(fmt.Sprintf("money is lost or made: the transfer %s took %s from %d to %d, and the transfer %s took it from %d to %d, as if the other had not been",
+		a.name, a.from, before, n, b.name, before, m),
+		fmt.Sprintf("one of them begins where the other ended: %d after both", before-a.amount-b.amount),
+		fmt.Sprintf("answers of %d and %d; what is written last stays", n, m), a.answers[0].ID, b.answers[0].ID)
 }
 
 // unexplained tells of a view for which no small mistake accounts.
 func (r reckoning) unexplained(q question) grade.Finding {
+	worst := 0 // the account that is off by most
+	for i := range q.ids {
+		if max(q.need[i], -q.need[i]) > max(q.need[worst], -q.need[worst]) {
+			worst = i
+		}
+	}
 	var evidence []int
 	for _, t := range slices.Backward(slices.Concat(q.must, q.may)) {
-		if len(evidence) < 4 && t != q.own {
+		if len(evidence) < 5 && t != q.own && t.effect(q.ids[worst]) != 0 {
 			evidence = append(evidence, t.ops(1)...)
 		}
 	}
@@ -105,5 +143,5 @@ func (r reckoning) unexplained(q question) grade.Finding {
 		}
 	}
 	return q.failed(fmt.Sprintf("several transfers are lost, doubled or half done: in %s no choice of them leads to what the accounts have", q.lookedAt()),
-		fmt.Sprintf("%d in all accounts", base), fmt.Sprintf("%d in all accounts; against those that were answered: %s", sum, wrong[2:]), evidence)
+		fmt.Sprintf("%d in all accounts", base), fmt.Sprintf("%d in all accounts; against those that were answered: %s", sum, wrong[2:]), evidence, q.ids[worst])
 }

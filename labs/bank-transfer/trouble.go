@@ -39,7 +39,7 @@ const (
 )
 
 const (
-	splitBegins  = 400 * time.Millisecond
+	splitBegins  = 900 * time.Millisecond
 	splitLasts   = 6 * time.Second
 	briefLasts   = 800 * time.Millisecond
 	deadFor      = 1500 * time.Millisecond
@@ -60,7 +60,7 @@ func newTrouble(seed, salt uint64, ways ...string) trouble {
 	case brief:
 		t.lasts = briefLasts
 	case killed:
-		t.begins, t.lasts = time.Duration(400+r.IntN(300))*time.Millisecond, muteFor+deadFor
+		t.begins, t.lasts = time.Duration(900+r.IntN(300))*time.Millisecond, muteFor+deadFor
 	}
 	return t
 }
@@ -98,6 +98,12 @@ func (t trouble) customer(ctx context.Context, w *lab.World, i int, end time.Dur
 		}
 		return c.anyNode(w)
 	}
+	if c.pause(ctx, w, 10, 60) != nil {
+		return
+	}
+	first := c.next(t.accounts)
+	first.amount = 1 + first.amount/8 // so that nobody has too little, and something has been done when the trouble begins
+	t.insist(ctx, w, c, node(), first)
 	for w.Now() < end {
 		if c.pause(ctx, w, 100, 500) != nil {
 			return
@@ -207,7 +213,7 @@ func (t trouble) links(w *lab.World, rule wire.Rule, to bool) error {
 
 func (t trouble) judge(h *history.History) grade.Finding {
 	whole := h.During(history.Work, history.Observe)
-	f := grade.All(prompt.Answered, sameAnswer, t.kept(t.start), t.answers(t.start), t.seen(t.start), refusals(t.start), recovered, t.goesOn)(whole)
+	f := grade.All(prompt.Answered, sameAnswer, t.answers(t.start), t.kept(t.start), t.seen(t.start), refusals(t.start), recovered, t.goesOn)(whole)
 	f.Receipts = append(f.Receipts, t.receipt(h))
 	return f
 }
