@@ -43,7 +43,7 @@ const (
 	splitLasts   = 6 * time.Second
 	briefLasts   = 800 * time.Millisecond
 	deadFor      = 1500 * time.Millisecond
-	volleyTakes  = 70 * time.Millisecond
+	volleyTakes  = 170 * time.Millisecond
 	muteFor      = 150 * time.Millisecond // before it is killed: what it says in its last moments is lost
 	afterTrouble = 1500 * time.Millisecond
 	customers    = 4
@@ -139,7 +139,7 @@ func (t trouble) volley(w *lab.World) {
 		c := newClient(t.seed, crowd+1+i)
 		o := order{t.account(t.others[i%2], i), t.account(t.others[1-i%2], i), 1 + c.r.Int64N(40), c.name + "-1"}
 		w.Go(func(ctx context.Context) {
-			if w.Sleep(ctx, time.Duration(i)*volleyTakes/4+time.Duration(c.r.IntN(20))*time.Millisecond) == nil {
+			if w.Sleep(ctx, time.Duration(i)*volleyTakes/5+time.Duration(c.r.IntN(40))*time.Millisecond) == nil {
 				t.insist(ctx, w, c, t.away, o)
 			}
 		})
