@@ -44,6 +44,8 @@ var may = map[string]string{
 	"kit/history":        "kit/term kit/door kit/diagram",
 	"kit/grade":          "kit/term kit/door kit/diagram kit/history",
 	"kit/lab":            "kit/term kit/door kit/wire kit/world kit/cluster kit/sim kit/shell kit/history kit/grade kit/diagram kit/source",
+	"kit/class":          "kit/grade kit/lab",
+	"kit/bundle":         "kit/lab",
 	"kit/lesson":         "kit/lab kit/diagram",
 	"kit/conformance":    "kit/term kit/door kit/wire kit/world kit/cluster kit/sim kit/node kit/mnesia",
 	"kit/soak":           "kit/term kit/door kit/wire kit/world kit/history kit/cluster kit/sim kit/node",

@@ -17,6 +17,7 @@ import (
 	observesystem "netsplit/labs/observe-system"
 	remoteprocesses "netsplit/labs/remote-processes"
 	transactionhistory "netsplit/labs/transaction-history"
+	twophasecommit "netsplit/labs/two-phase-commit"
 )
 
 // FS is this folder: each lab's brief, starter and mutants.
@@ -38,6 +39,7 @@ func All() []lab.Definition {
 		dirtyreads.Lab,
 		masterrecovery.Lab,
 		banktransfer.Lab,
+		twophasecommit.Lab,
 		transactionhistory.Lab,
 	}
 }

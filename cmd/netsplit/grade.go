@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"netsplit/kit"
+	"netsplit/kit/class"
 	"netsplit/kit/grade"
 	"netsplit/kit/lab"
 )
@@ -25,23 +27,35 @@ type gradeFlags struct {
 	seeds    int
 	format   string
 	out      string
+	lab      string
 	noShrink bool
 }
 
 func newGradeCmd() *cobra.Command {
 	var f gradeFlags
+	var all allFlags
 	writers := grade.Writers()
 	cmd := &cobra.Command{
-		Use:   "grade [DIR|LAB]",
+		Use:   "grade [DIR|LAB] | grade --all DIR...",
 		Short: "Grade your work on a lab, and say why",
 		Long: "Runs your work on fresh clusters with other random data, records what every client asked and was told,\n" +
 			"and judges that. Without an argument it grades the workspace you are in.\n\n" +
 			"The exit status is 0 for pass, 1 for fail, 2 when nothing can be said (inconclusive), and 3 when the\n" +
-			"grading itself broke.\n\n" + formatsHelp(writers),
+			"grading itself broke.\n\n" + allHelp + "\n\n" + formatsHelp(writers),
 		Example: "  netsplit grade\n  netsplit grade ./my-work --seed 42\n  netsplit grade --format json --out result.json\n" +
-			"  netsplit grade --format gradescope --out /autograder/results/results.json",
-		Args: cobra.MaximumNArgs(1),
+			"  netsplit grade --format gradescope --out /autograder/results/results.json\n" +
+			"  netsplit grade --all ./handed-in --lab dirty-reads --out ./grades",
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := all.check(cmd, f, args); err != nil {
+				return err
+			}
+			if f.seeds < 0 {
+				return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d runs cannot be made", f.seeds), Hint: "--seeds takes 1 or more"}
+			}
+			if all.all {
+				return runGradeAll(cmd, args, all, f)
+			}
 			return runGrade(cmd, strings.Join(args, ""), f)
 		},
 	}
@@ -56,7 +70,9 @@ func newGradeCmd() *cobra.Command {
 	flags.IntVar(&f.seeds, "seeds", 0, "how many runs, each with the next seed (default: what the lab says)")
 	flags.BoolVar(&f.noShrink, "no-shrink", false, "show the run that failed, without a search for the shortest that does")
 	flags.StringVar(&f.format, "format", formats[0], "one of "+strings.Join(formats, ", "))
-	flags.StringVar(&f.out, "out", "", "write the result into this file, and the text to standard output")
+	flags.StringVar(&f.out, "out", "", "write the result into this file, and the text to standard output; with --all, the folder (default: grades)")
+	flags.StringVar(&f.lab, "lab", "", "the lab that DIR is work on, when it is no workspace")
+	all.register(cmd)
 	if err := cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(described, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // there is such a flag, and it has no other completion
 	}
@@ -88,14 +104,11 @@ func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
 			return err
 		}
 	}
-	if f.seeds < 0 {
-		return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d runs cannot be made", f.seeds), Hint: "--seeds takes 1 or more"}
-	}
 	c, err := catalog()
 	if err != nil {
 		return err
 	}
-	l, sub, err := pick(c, arg, f.solution)
+	l, sub, err := pick(c, arg, f.lab, f.solution)
 	if err != nil {
 		return err
 	}
@@ -123,9 +136,22 @@ func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
 	return exitCode{code: r.Verdict.ExitCode()}
 }
 
-// pick finds the lab and reads the work.
-func pick(c lab.Catalog, arg string, solution bool) (*lab.Lab, lab.Submission, error) {
+// pick finds the lab and reads the work; slug is the lab of a folder that need not be a workspace.
+func pick(c lab.Catalog, arg, slug string, solution bool) (*lab.Lab, lab.Submission, error) {
+	if slug != "" && !solution {
+		l, err := c.Find(slug)
+		if err != nil {
+			return nil, lab.Submission{}, err
+		}
+		dir, err := class.Locate(cmp.Or(arg, "."), l)
+		if err != nil {
+			return nil, lab.Submission{}, err
+		}
+		sub, err := l.Open(dir)
+		return l, sub, err
+	}
 	if solution {
+		arg = cmp.Or(arg, slug)
 		l, err := c.Find(arg)
 		if err != nil {
 			t, terr := findTarget(c, arg)

@@ -42,6 +42,7 @@ func verbs() []*cobra.Command {
 		newReplayCmd(),
 		newCheckCmd(),
 		newNewCmd(),
+		newExportCmd(),
 		newNodeCmd(),
 		newBenchNodeCmd(),
 		newScriptCmd(),

@@ -108,6 +108,9 @@ type Atomic struct {
 
 // Whole is the check.
 func (a Atomic) Whole(h *history.History) Finding {
+	if f, cut := cutOff(h); cut {
+		return f
+	}
 	deeds := a.Deeds(h)
 	if len(deeds) == 0 {
 		return Unclear(fmt.Sprintf("no %s was asked for, so none can have been done by halves", a.what()))
@@ -192,10 +195,15 @@ func (a Atomic) decided(d Deed) Finding {
 	return Passed()
 }
 
-// done wants the places to hold what the client was told, and what they say themselves.
+// done wants the places to hold what the client was told, what they say themselves, and what another one says.
 func (a Atomic) done(d Deed) Finding {
 	answer := d.answer()
+	first := slices.IndexFunc(d.Places, func(p Place) bool { return p.Said != Undecided })
 	for _, p := range d.Places {
+		said := p // who says what was decided: the place itself, or else another
+		if p.Said == Undecided && first >= 0 {
+			said = d.Places[first]
+		}
 		switch {
 		case answer.Decision == Committed && p.Held == NotDone:
 			return Failed(fmt.Sprintf("the client of the %s %s was told that it is committed, and on %s nothing of it was done", a.what(), d.Name, p.Name),
@@ -203,9 +211,9 @@ func (a Atomic) done(d Deed) Finding {
 		case answer.Decision == Aborted && p.Held == Done:
 			return Failed(fmt.Sprintf("the client of the %s %s was told that it is aborted, and on %s it was done all the same", a.what(), d.Name, p.Name),
 				"not done on any of "+d.names(), d.held(), d.evidence(p)...)
-		case p.Said == Committed && p.Held == NotDone, p.Said == Aborted && p.Held == Done:
-			return Failed(fmt.Sprintf("on %s the %s %s was %s, and there it is %s", p.Name, a.what(), d.Name, p.Said, p.Held),
-				"done where it was committed, and only there", d.held(), d.evidence(p)...)
+		case said.Said == Committed && p.Held == NotDone, said.Said == Aborted && p.Held == Done:
+			return Failed(fmt.Sprintf("the %s %s was %s on %s, and on %s it is %s", a.what(), d.Name, said.Said, said.Name, p.Name, p.Held),
+				"done on all of "+d.names()+" when it is committed, and on none when it is aborted", d.held(), d.evidence(p)...)
 		}
 	}
 	return Passed()
@@ -312,8 +320,8 @@ func DeedsOf(h *history.History, verb string, name func(history.Op) string, deci
 	return deeds
 }
 
-// Decided takes an answer for what it says: any value but the atoms aborted and undecided is committed; an abort, and an
-// error that says for sure that nothing happened, is aborted; everything else is undecided.
+// Decided takes an answer for what it says: any value but the atoms aborted and undecided, and tuples that begin with them, is
+// committed; an abort, and an error that says for sure that nothing happened, is aborted; everything else is undecided.
 func Decided(o history.Op) Decision {
 	switch o.Took() {
 	case history.No:
@@ -321,7 +329,11 @@ func Decided(o history.Op) Decision {
 	case history.Maybe:
 		return Undecided
 	}
-	switch v, _ := o.Outcome.Term(); v {
+	v, _ := o.Outcome.Term()
+	if t, ok := v.(term.Tuple); ok && len(t) > 0 {
+		v = t[0]
+	}
+	switch v {
 	case term.Atom("aborted"):
 		return Aborted
 	case term.Atom("undecided"):

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -22,6 +23,14 @@ func factChecks(t *testing.T, d *datadriven.TestData) (Judge, bool) {
 		return register(d).Ordered, true
 	case "number":
 		return sum().Ordered, true
+	case "once":
+		return bookings(d).Counted, true
+	case "forward":
+		return versions(d).Forward, true
+	case "converged":
+		return Converged{Table: "account", Nodes: nodes(d, "nodes"), Within: 50 * time.Millisecond, Writes: []string{"put"}}.Equal, true
+	case "serializable":
+		return Serializable{RealTime: d.HasArg("time")}.Explained, true
 	}
 	return nil, false
 }
@@ -51,6 +60,38 @@ func sum() Linearizable {
 			return history.Act{Name: "add_get", Args: o.Args}, true
 		}
 		return history.Act{}, false
+	}}
+}
+
+// bookings is for book NAME, and rows {booking, NUMBER, NAME or list of names}.
+func bookings(d *datadriven.TestData) Once {
+	c := Once{What: "booking", SameAnswer: d.HasArg("same"), Requests: func(h *history.History) []Request {
+		all := RequestsOf(h, "book", func(o history.Op) string { return word(o, 0) })
+		copies := Copies(h, "booking")
+		for _, n := range []kit.NodeName{"a", "b"} {
+			if c, ok := copies[n]; ok {
+				all = FindIn(all, n, c, 3)
+			}
+		}
+		return all
+	}}
+	if d.HasArg("retried") {
+		c.Retried = 1
+	}
+	return c
+}
+
+// versions is for version KEY, which is answered with a number, and edit KEY, which is answered with the new number.
+func versions(d *datadriven.TestData) Monotonic {
+	return Monotonic{What: "page", OwnWrites: d.HasArg("own"), Together: d.HasArg("together"), Seen: func(h *history.History) (all []Seen) {
+		for _, o := range h.Ops {
+			if v, err := o.Outcome.Term(); err == nil && (o.Verb == "version" || o.Verb == "edit") {
+				s := SeenIn(o, word(o, 0), v)
+				s.Wrote = o.Verb == "edit"
+				all = append(all, s)
+			}
+		}
+		return all
 	}}
 }
 

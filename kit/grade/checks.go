@@ -171,6 +171,7 @@ type Moment struct {
 	From, To time.Duration
 	Op       *history.Op
 	Fault    *history.Fault
+	both     bool // the fault is told for both directions of a link
 }
 
 // Moments lists a history's operations and faults by the time at which they began.

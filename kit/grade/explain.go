@@ -2,6 +2,7 @@ package grade
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,6 +66,7 @@ func storyOf(h *history.History, evidence []int) []Moment {
 			faults = append(faults, m)
 		}
 	}
+	faults = bothWays(faults)
 	if len(ops) > maxExcerpt {
 		half := maxExcerpt / 2
 		ops = slices.Concat(ops[:half], ops[len(ops)-half:])
@@ -72,6 +74,24 @@ func storyOf(h *history.History, evidence []int) []Moment {
 	story := slices.Concat(ops, faults[:min(len(faults), maxExcerpt)])
 	slices.SortStableFunc(story, func(a, b Moment) int { return int(a.From - b.From) })
 	return story
+}
+
+// bothWays tells an order for one direction of a link and the same for the other, given at one moment, as one.
+func bothWays(faults []Moment) []Moment {
+	var told []Moment
+	for _, m := range faults {
+		f := m.Fault
+		back := slices.IndexFunc(told, func(o Moment) bool {
+			g := o.Fault
+			return !o.both && f.Peer != "" && g.Node == f.Peer && g.Peer == f.Node && g.At == f.At && g.What == f.What && g.Detail == f.Detail && g.Err == f.Err
+		})
+		if back >= 0 {
+			told[back].both = true
+			continue
+		}
+		told = append(told, m)
+	}
+	return told
 }
 
 // inForce reports whether what f broke was still broken at a moment: nothing was ordered for the same part of the same
@@ -88,18 +108,22 @@ func inForce(h *history.History, f history.Fault, at time.Duration) bool {
 // line tells one moment in a line of text.
 func line(m Moment) string {
 	if f := m.Fault; f != nil {
-		return Clean(fmt.Sprintf("%9s  %s", ms(f.At), faultText(*f)))
+		return Clean(fmt.Sprintf("%9s  %s", ms(f.At), faultText(*f, m.both)))
 	}
 	o := m.Op
 	return Clean(fmt.Sprintf("%9s  %-8s %s  %s → %s", ms(o.Begin), o.Client, o.Node, request(*o), answer(*o)))
 }
 
 // faultText tells a fault: in the words of the order that was given, and for what befalls a machine in a sentence.
-func faultText(f history.Fault) string {
+func faultText(f history.Fault, both bool) string {
 	s := f.What + " " + string(f.Node)
 	switch {
 	case f.Peer != "":
-		s += " → " + string(f.Peer)
+		arrow := " → "
+		if both {
+			arrow = " ↔ "
+		}
+		s += arrow + string(f.Peer)
 		if f.Detail != "" {
 			s += " (" + f.Detail + ")"
 		}
@@ -223,9 +247,12 @@ func spaceTime(story []Moment, focus int) *diagram.SpaceTime {
 			lane(m.Op.Client)
 		}
 	}
+	for _, n := range nodesIn(story) {
+		lane("node " + n)
+	}
 	for _, m := range story {
 		if f := m.Fault; f != nil {
-			d.Events = append(d.Events, faultEvent(*f, lane))
+			d.Events = append(d.Events, faultEvent(*f, m.both, lane))
 			continue
 		}
 		o := m.Op
@@ -241,8 +268,25 @@ func spaceTime(story []Moment, focus int) *diagram.SpaceTime {
 	return d
 }
 
-func faultEvent(f history.Fault, lane func(string) int) diagram.Event {
-	e := diagram.Event{At: f.At, Lane: lane("node " + string(f.Node)), Text: faultText(f)}
+// nodesIn lists the nodes of a story by name.
+func nodesIn(story []Moment) []string {
+	names := map[string]bool{}
+	for _, m := range story {
+		if m.Op != nil {
+			names[string(m.Op.Node)] = true
+		}
+		if f := m.Fault; f != nil {
+			names[string(f.Node)] = true
+			if f.Peer != "" {
+				names[string(f.Peer)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func faultEvent(f history.Fault, both bool, lane func(string) int) diagram.Event {
+	e := diagram.Event{At: f.At, Lane: lane("node " + string(f.Node)), Text: faultText(f, both)}
 	if f.Peer != "" {
 		e.To = lane("node " + string(f.Peer))
 	}

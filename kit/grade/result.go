@@ -123,9 +123,11 @@ type Result struct {
 	Isolation string  `json:"isolation"` // what stood between the submission's code and this machine
 	Tasks     []Task  `json:"tasks"`
 
-	Title      string     `json:"title,omitempty"`
-	Kind       string     `json:"kind"`
-	Version    string     `json:"version"` // of netsplit
+	Title   string `json:"title,omitempty"`
+	Kind    string `json:"kind"`
+	Version string `json:"version"` // of netsplit
+	// Build names the very program that graded, when a class was: one version can have had several.
+	Build      string     `json:"build,omitempty"`
 	Submission Submission `json:"submission"`
 	Seeds      int        `json:"seeds"`  // how many seeds were asked for
 	Millis     int64      `json:"ms"`     // wall time of the grading

@@ -125,7 +125,7 @@ func (h *History) Accesses() []Access {
 }
 
 func (h *History) accessBook() *accessBook {
-	b := &accessBook{open: map[txKey]*openTx{}, gone: map[int]bool{}, ended: map[string]time.Duration{}, unknown: map[string]bool{}}
+	b := &accessBook{open: map[txKey]*openTx{}, gone: map[int]bool{}, ended: map[string]time.Duration{}, lastOp: map[string]int{}, unknown: map[string]bool{}}
 	for _, o := range h.Ops {
 		b.add(o)
 	}
@@ -158,8 +158,9 @@ type accessBook struct {
 	gone map[int]bool // accesses of tries that were restarted
 	open map[txKey]*openTx
 	// tries are the accesses of tries that were restarted, try by try.
-	tries []try
-	ended map[string]time.Duration // when the answer to the end of an interactive transaction came
+	tries  []try
+	ended  map[string]time.Duration // when the answer to the end of an interactive transaction came
+	lastOp map[string]int           // the request that ended an interactive transaction
 	// unknown are the interactive transactions that were restarted and whose end was not told.
 	unknown map[string]bool
 }
@@ -212,7 +213,7 @@ func (b *accessBook) addInteractive(o Op) {
 		tx.lost = append(tx.lost, o.ID)
 		return
 	case door.Ended: // it ended instead of answering
-		b.ended[tx.name] = o.End
+		b.ended[tx.name], b.lastOp[tx.name] = o.End, o.ID
 		b.end(key, tx, endedAs(o.Outcome))
 		return
 	}
@@ -229,9 +230,10 @@ func (b *accessBook) addInteractive(o Op) {
 			a.Result, a.End = value(o.Outcome.Value), o.End
 		}
 	case "tx_commit":
-		b.ended[tx.name] = o.End
+		b.ended[tx.name], b.lastOp[tx.name] = o.End, o.ID
 		b.end(key, tx, o.Took())
 	case "tx_abort", "tx_kill":
+		b.lastOp[tx.name] = o.ID
 		b.end(key, tx, No)
 	}
 }

@@ -23,6 +23,7 @@ type Txn struct {
 	// Maybe counts as having happened when somebody has seen what it wrote, and else as not having happened.
 	Took  Certainty
 	Steps []Step
+	Ops   []int // its requests in the history, for whoever wants to show them
 	// Final marks an observation of what is left when all is over. What was acknowledged must be in it.
 	Final bool
 }

@@ -42,8 +42,11 @@ func (c *checker) lookAtRead(i int, r read, once func(AnomalyKind, string, strin
 			})
 		case c.txns[w.txn].Took == No:
 			once(AbortedRead, r.key, v, func() {
-				c.tell(AbortedRead, []string{r.key}, []int{w.txn, i}, c.intro(w.txn)+" wrote "+v+" to "+r.key+" and did not happen: it was aborted or refused.",
-					fmt.Sprintf("%s, with %s in it.", c.saw(i, r), v))
+				saw := c.saw(i, r) + ", with " + v + " in it."
+				if k.register {
+					saw = c.saw(i, r) + "."
+				}
+				c.tell(AbortedRead, []string{r.key}, []int{w.txn, i}, c.intro(w.txn)+" wrote "+v+" to "+r.key+" and did not happen: it was aborted or refused.", saw)
 			})
 		case !w.last && at == len(r.seen)-1 && w.txn != i:
 			once(IntermediateRead, r.key, v, func() {

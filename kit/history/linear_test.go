@@ -11,11 +11,13 @@ import (
 	"netsplit/kit/term"
 )
 
-var objects = []struct {
+type askedObject struct {
 	name string
 	obj  Object
 	ask  func(r *rand.Rand) (string, []term.Term)
-}{
+}
+
+var objects = []askedObject{
 	{"register", Register(term.Int(0)), func(r *rand.Rand) (string, []term.Term) {
 		v := term.Int(r.IntN(3))
 		switch r.IntN(7) {
@@ -70,12 +72,14 @@ func randomActs(r *rand.Rand, obj Object, ask func(*rand.Rand) (string, []term.T
 	states := []term.Term{state}
 	for i := range acts {
 		a := Act{Op: i + 1, Client: []string{"ann", "ben"}[r.IntN(2)]}
-		a.Name, a.Args = ask(r)
+		if a.Name, a.Args = ask(r); r.IntN(40) == 0 {
+			a.Args = []term.Term{term.Int(1), term.Atom("x"), term.List{}}[:r.IntN(4)] // what no object knows
+		}
 		next, answer := obj.Apply(state, a)
 		if a.Answer = answer; r.IntN(wrong) == 0 { // as if it came from another moment
 			_, a.Answer = obj.Apply(states[r.IntN(len(states))], a)
 		}
-		if r.IntN(6) > 0 { // else it is lost
+		if next != nil && r.IntN(6) > 0 { // else it is lost
 			state = next
 			states = append(states, state)
 		}
@@ -123,7 +127,7 @@ func untold(acts []Act, told ...Act) []Act {
 
 // TestLinearizeAgreesWithAllOrders compares verdict and explanation on thousands of small histories with trying all orders.
 func TestLinearizeAgreesWithAllOrders(t *testing.T) {
-	const histories = 4000
+	const histories = 3000
 	bad := map[string]int{}
 	for seed := range uint64(histories) {
 		o := objects[seed%uint64(len(objects))]
@@ -165,6 +169,11 @@ func checkWhy(t *testing.T, acts []Act, obj Object, l Linearization) {
 			now = append(now, a)
 		default:
 			before, now = append(before, a), append(now, a)
+		}
+	}
+	for _, a := range l.Prefix {
+		if a.Begin > l.Stuck.End {
+			t.Errorf("#%d had not begun when the stuck answer came", a.Op)
 		}
 	}
 	if !ordered(before, obj, start) {
@@ -287,6 +296,54 @@ func TestLinearizeParts(t *testing.T) {
 	}
 }
 
+// TestObjects goes through what each object answers.
+func TestObjects(t *testing.T) {
+	for name, script := range map[string]string{
+		"register": "read=0 write(1) read=1 swap(2)=1 read=2 cas(1,5)=false read=2 cas(2,5)=true read=5 delete read=0 delete() jump(1)! write! cas(1)!",
+		"number":   "read=0 add(2) read=2 add_get(3)=5 get_add(1)=5 read=6 add_get(-9)=-3 add(\"x\")! add! sub(1)!",
+		"set":      "members=[] add(2) add(1) add(2) members=[1,2] contains(1)=true remove(1) remove(1) contains(1)=false members=[2] add! pop(1)!",
+		"queue":    "pop=\"empty\" push(1) push(2) push(1) pop=1 pop=2 pop=1 pop=\"empty\" push! peek!",
+		"lock":     "release=false acquire=true acquire=false ben:acquire=false ben:release=false release=true ben:acquire=true acquire=false release=false ben:release=true steal!",
+	} {
+		obj := objects[slices.IndexFunc(objects, func(o askedObject) bool { return o.name == name })].obj
+		state := obj.Start("")
+		for word := range strings.FieldsSeq(script) {
+			impossible := strings.HasSuffix(word, "!")
+			ask, want, _ := strings.Cut(strings.TrimSuffix(word, "!"), "=")
+			a := Act{Client: "ann", Name: ask}
+			if client, rest, ok := strings.Cut(ask, ":"); ok {
+				a.Client, a.Name = client, rest
+			}
+			if verb, args, ok := strings.Cut(a.Name, "("); ok {
+				list, err := term.FromStep([]byte("[" + strings.TrimSuffix(args, ")") + "]"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.Name, a.Args = verb, list.(term.List)
+			}
+			before := term.String(state)
+			next, answer := obj.Apply(state, a)
+			if term.String(state) != before {
+				t.Errorf("%s: %s changed the state that it was given", name, word)
+			}
+			got := ""
+			if answer != nil {
+				raw, _ := term.ToJSON(answer)
+				got = string(raw)
+			}
+			if impossible != (next == nil) || strings.Trim(got, `"`) != strings.Trim(want, `"`) {
+				t.Errorf("%s: %s: got %s and the state %v", name, word, got, next)
+			}
+			if next != nil {
+				if obj.Pure != nil && obj.Pure(a) && !term.Equal(next, state) {
+					t.Errorf("%s: %s is pure and changes the state", name, word)
+				}
+				state = next
+			}
+		}
+	}
+}
+
 // TestLinearizeBrokenObject: an object that panics settles nothing.
 func TestLinearizeBrokenObject(t *testing.T) {
 	broken := Object{Start: func(string) term.Term { return term.Int(0) }, Apply: func(term.Term, Act) (next, answer term.Term) { panic("oh") }}
@@ -301,4 +358,23 @@ func TestLinearizeBrokenObject(t *testing.T) {
 	if l := Linearize(nil, broken, 0); l.Verdict != Yes {
 		t.Errorf("%+v", l)
 	}
+}
+
+// FuzzLinearize: whatever the bytes, small histories get the verdict that trying all orders gives, and larger ones one in
+// bounded time.
+func FuzzLinearize(f *testing.F) {
+	f.Add(uint64(1), uint64(2), 6)
+	f.Add(uint64(3), uint64(5), 200)
+	f.Fuzz(func(t *testing.T, kind, seed uint64, most int) {
+		most = 2 + max(0, most)%300
+		o := objects[kind%uint64(len(objects))]
+		acts := randomActs(rand.New(rand.NewPCG(kind, seed)), o.obj, o.ask, most)
+		l := Linearize(acts, o.obj, 20_000)
+		if most <= 6 && (l.Verdict == Maybe || (l.Verdict == Yes) != ordered(acts, o.obj, o.obj.Start(""))) {
+			t.Errorf("%s: %v\n%s", o.name, l.Verdict, sayActs(acts))
+		}
+		if l.Work > 2_000_000 {
+			t.Errorf("%s took %d for %d acts", o.name, l.Work, len(acts))
+		}
+	})
 }

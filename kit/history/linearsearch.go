@@ -107,6 +107,14 @@ func (s *search) apply(state int, it *item) (next int, ok bool) {
 	return m.next, true
 }
 
+// take is apply for a search: what need not have happened, and cannot, has not.
+func (s *search) take(state int, it *item) (next int, ok bool) {
+	if next, ok = s.apply(state, it); !ok && !it.must {
+		return state, true
+	}
+	return next, ok
+}
+
 func (s *search) pure(a Act) bool {
 	pure := false
 	if s.obj.Pure != nil {
@@ -161,7 +169,7 @@ func (s *search) decide(acts []Act) (verdict Certainty, why string) {
 
 // exact looks for an order of the items, those that must have happened and any others.
 func (s *search) exact(all []item) Certainty {
-	found, gaveUp := s.run(all, s.apply)
+	found, gaveUp := s.run(all, s.take)
 	switch {
 	case gaveUp:
 		return Maybe

@@ -148,7 +148,7 @@ func (w *why) instead() []term.Term {
 	defer func() { w.limit = limit }()
 	w.limit = w.spent + w.check
 	_, gaveUp := w.run(all, func(state int, it *item) (next int, ok bool) {
-		next, ok = w.apply(state, it)
+		next, ok = w.take(state, it)
 		if it.id != w.stuck || len(tried) > 4*maxInstead {
 			return next, ok
 		}

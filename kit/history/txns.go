@@ -40,6 +40,11 @@ func (h *History) Transactions() []Txn {
 			}
 		}
 	}
+	for name, op := range b.lastOp {
+		if i, ok := m.at[name]; ok && !slices.Contains(m.txns[i].txn.Ops, op) {
+			m.txns[i].txn.Ops = append(m.txns[i].txn.Ops, op)
+		}
+	}
 	return m.finish()
 }
 
@@ -75,6 +80,9 @@ func (m *txnMaker) add(a Access, name string) {
 			has: map[string]term.Term{}, known: map[string]bool{}})
 	}
 	d := m.txns[i]
+	if n := len(d.txn.Ops); n == 0 || d.txn.Ops[n-1] != a.OpID {
+		d.txn.Ops = append(d.txn.Ops, a.OpID)
+	}
 	if d.txn.End != Open && (a.End == Open || a.End > d.txn.End) {
 		d.txn.End = a.End
 	}

@@ -156,7 +156,7 @@ func (f *failing) explain(e *entry, short *trial, s grade.Shrunk) {
 }
 
 // search leaves out what it can: first all that the finding does not rest on, then faults, clients, what clients ask at once, single
-// requests and orders, and nodes.
+// requests, and nodes.
 func (f *failing) search(ctx context.Context, s *search) {
 	s.guess(f.guesses(s.best)...)
 	requests := func() {
@@ -167,7 +167,6 @@ func (f *failing) search(ctx context.Context, s *search) {
 		func() { s.drop(blows(f.items)) },
 		func() { s.drop(byClient(f.items)) },
 		requests,
-		func() { s.drop(orders(f.items)) },
 		func() { s.drop(nodesOf(f.items)) },
 		requests, // what another step took out may have been what some of them were for
 	} {
@@ -178,8 +177,8 @@ func (f *failing) search(ctx context.Context, s *search) {
 }
 
 // guesses are parts worth a try before anything is known, the smallest first: the requests that the finding rests on; those and
-// what was asked in one go with them; all requests of their clients; all that was asked until the last of them was answered. Each
-// without any fault, and with all.
+// what was asked in one go with them; also what their clients asked shortly before and after; all that these clients asked; all that
+// was asked until the last of them was answered. Each without any fault, and with all.
 func (f *failing) guesses(whole set) []set {
 	evidence, clients := map[int]bool{}, map[string]bool{}
 	until := time.Duration(-1)
@@ -196,19 +195,37 @@ func (f *failing) guesses(whole set) []set {
 	not := func(such func(item) bool) []int {
 		return where(f.items, func(it item) bool { return it.op != nil && !such(it) })
 	}
-	isEvidence := func(it item) bool { return evidence[it.op.ID] }
-	var apart []int // what no burst with evidence in it has
-	for _, b := range bursts(f.items) {
-		if !slices.ContainsFunc(b, func(i int) bool { return isEvidence(f.items[i]) }) {
-			apart = append(apart, b...)
-		}
-	}
 	var sets []set
-	others := not(func(it item) bool { return clients[it.op.Client] })
-	for _, less := range [][]int{not(isEvidence), apart, others, not(func(it item) bool { return it.op.Begin <= until })} {
+	for _, less := range [][]int{
+		not(func(it item) bool { return evidence[it.op.ID] }),
+		f.apart(evidence, 0),
+		f.apart(evidence, 2),
+		not(func(it item) bool { return clients[it.op.Client] }),
+		not(func(it item) bool { return it.op.Begin <= until }),
+	} {
 		sets = append(sets, whole.without(less, faults), whole.without(less))
 	}
 	return sets
+}
+
+// apart gives the requests that are not in a burst with some of the evidence, nor in one of so many bursts before and after it of
+// the same client.
+func (f *failing) apart(evidence map[int]bool, around int) []int {
+	lists := map[string][][]int{}
+	for _, b := range bursts(f.items) {
+		client := f.items[b[0]].op.Client
+		lists[client] = append(lists[client], b)
+	}
+	var apart []int
+	for _, list := range lists {
+		for i := range list {
+			near := slices.Concat(list[max(0, i-around):min(len(list), i+around+1)]...)
+			if !slices.ContainsFunc(near, func(k int) bool { return evidence[f.items[k].op.ID] }) {
+				apart = append(apart, list[i]...)
+			}
+		}
+	}
+	return apart
 }
 
 // fails runs several parts side by side and says of each whether it fails the same way.
@@ -233,7 +250,7 @@ func (f *failing) fails(ctx context.Context, sets []set) []bool {
 func (f *failing) try(ctx context.Context, in set) *trial {
 	p := partOf(f.items, in)
 	t, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, f.work, p)
-	if err != nil || !f.same(t) {
+	if err != nil || !f.same(t) || tells(t.findings[f.task], p.without) {
 		return nil
 	}
 	if f.reference.program == nil {
@@ -244,6 +261,13 @@ func (f *failing) try(ctx context.Context, in set) *trial {
 		return nil
 	}
 	return t
+}
+
+// tells reports whether a finding speaks of one of some nodes: it should not, if they are not there.
+func tells(got grade.Finding, nodes []kit.NodeName) bool {
+	return slices.ContainsFunc(words.FindAllString(got.Why+" "+got.Expected+" "+got.Actual, -1), func(w string) bool {
+		return slices.Contains(nodes, kit.NodeName(w))
+	})
 }
 
 // same reports whether a run failed as the original did.

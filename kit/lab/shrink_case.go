@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/grade"
@@ -177,13 +176,18 @@ func orders(items []item) [][]int {
 	return units
 }
 
-// blows puts orders together that were given at one moment: a node is cut off from all others at once.
+// blows puts orders of one kind together that were given at one moment: a node is cut off from all others at once. A story that has
+// some of them only would be another, and a stranger one.
 func blows(items []item) [][]int {
 	var units [][]int
 	for _, u := range orders(items) {
-		at := func(unit []int) time.Duration { return items[unit[0]].fault.At }
-		if n := len(units); n > 0 && at(units[n-1]) == at(u) {
-			units[n-1] = append(units[n-1], u...)
+		f := items[u[0]].fault
+		same := func(unit []int) bool {
+			g := items[unit[0]].fault
+			return g.At == f.At && g.What == f.What && g.Detail == f.Detail
+		}
+		if i := slices.IndexFunc(units, same); i >= 0 {
+			units[i] = append(units[i], u...)
 			continue
 		}
 		units = append(units, u)

@@ -61,6 +61,17 @@ func (l *Lab) Open(dir string) (Submission, error) {
 	return s, err
 }
 
+// Grades reports whether a file of this name, relative to the folder of a submission, is part of what is graded.
+func (l *Lab) Grades(name string) bool {
+	switch l.Manifest.Kind {
+	case Script:
+		return scriptFile(name)
+	case Answer:
+		return answerFile(name)
+	}
+	return goFile(name)
+}
+
 func (l *Lab) nothingThere(dir string) error {
 	e := &kit.Error{Op: "open submission", What: dir, Kind: kit.NotFound, Err: errors.New("it has no Go file"),
 		Hint: fmt.Sprintf("name the folder of your workspace, or make one with \"netsplit lab start %s\"", l.Slug)}

@@ -39,7 +39,7 @@ func (l *Lab) Start(dir string, seed uint64) error {
 	if l.Manifest.Kind == Answer && seed == 0 {
 		return &kit.Error{Op: "make workspace", What: dir, Kind: kit.Invalid, Err: errors.New("a lab of kind answer needs a seed, and 0 is none")}
 	}
-	files, err := l.workspaceFiles(seed)
+	files, err := l.Workspace(seed)
 	if err != nil {
 		return err
 	}
@@ -54,8 +54,8 @@ func (l *Lab) Start(dir string, seed uint64) error {
 	return nil
 }
 
-// workspaceFiles gives all files of a new workspace by name.
-func (l *Lab) workspaceFiles(seed uint64) (map[string][]byte, error) {
+// Workspace gives all files of a new workspace by name, as Start makes it.
+func (l *Lab) Workspace(seed uint64) (map[string][]byte, error) {
 	files, err := readTree(l.Starter(), anyFile)
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func writeNew(dir, name string, src []byte) error {
 // ReadMarker reads which lab a folder is a workspace of. An error of kind NotFound means that it is none.
 func ReadMarker(dir string) (Marker, error) {
 	path := filepath.Join(dir, filepath.FromSlash(markerFile))
-	src, err := os.ReadFile(path)
+	src, err := readMarkerFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Marker{}, &kit.Error{Op: "find workspace", What: dir, Kind: kit.NotFound, Err: errors.New("it is no workspace"),
 			Hint: "\"netsplit lab start LAB DIR\" makes one"}
@@ -141,6 +141,24 @@ func ReadMarker(dir string) (Marker, error) {
 		return Marker{}, &kit.Error{Op: "read", What: path, Kind: kit.Corrupt, Err: err, Hint: `it should hold {"lab": "the-lab's-name"}`}
 	}
 	return m, nil
+}
+
+// maxMarker bounds the marker, which lies in the folder of a submission.
+const maxMarker = 64 << 10
+
+// readMarkerFile reads an ordinary file only: a submission may hold a link to a device without end, or a pipe that nobody
+// writes to.
+func readMarkerFile(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no ordinary file")
+	case info.Size() > maxMarker:
+		return nil, fmt.Errorf("it has %d bytes, at most %d are read", info.Size(), maxMarker)
+	}
+	return os.ReadFile(path)
 }
 
 // FindWorkspace looks for a workspace in dir and the folders above it.

@@ -129,15 +129,19 @@ func (w *World) Kill(n kit.NodeName) error {
 	return w.fault(history.Fault{At: w.Now(), What: "kill", Node: n}, func() error { return w.World.Kill(n) })
 }
 
+// StepsNote names the note under which KillAfter puts what the node did last: a list of texts, such as "sent to b", "wrote",
+// "answered".
+func StepsNote(n kit.NodeName) string { return "steps:" + string(n) }
+
 // striker is a world that can kill a node in the middle of what it does; the simulator is one.
 type striker interface {
-	KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error
+	KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) (did []string, err error)
 }
 
 // KillAfter waits until a node has sent a frame to another node, changed its disc or answered a client so many times from now on,
 // and kills it then, in the middle of whatever it does: with 1, 2, 3 and so on a lab kills a node at every step of a protocol
 // without knowing the protocol. When the node has not done so much within the given time it is killed all the same.
-// The kill is on record at the moment at which it happened.
+// The kill is on record at the moment at which it happened, and what the node did last before it under StepsNote.
 func (w *World) KillAfter(ctx context.Context, n kit.NodeName, steps int, within time.Duration) error {
 	s, ok := can[striker](w.World)
 	if !ok {
@@ -147,12 +151,19 @@ func (w *World) KillAfter(ctx context.Context, n kit.NodeName, steps int, within
 	if left, err := w.left.waitFor(ctx, w.World, kill); left {
 		return err
 	}
-	err := s.KillAfter(ctx, n, steps, within)
-	if err != nil && ctx.Err() != nil {
+	did, err := s.KillAfter(ctx, n, steps, within)
+	switch {
+	case err == nil:
+		var list term.List
+		for _, d := range did {
+			list = append(list, term.Bin(d))
+		}
+		w.Note(StepsNote(n), list)
+		kill.Detail = "right after it " + did[len(did)-1]
+	case ctx.Err() != nil:
 		return err
-	}
-	if kill.Detail = fmt.Sprintf("after %d more steps", steps); err != nil {
-		kill.Detail, err = "", w.World.Kill(n)
+	default:
+		err = w.World.Kill(n)
 	}
 	kill.At = w.Now()
 	return w.ordered(kill, err)

@@ -68,33 +68,59 @@ func image(t *testing.T, module []byte) (memory []byte, segments int) {
 	return memory, segments
 }
 
-// Joined segments make the same memory as those of Go's linker.
-func TestJoinedData(t *testing.T) {
+// The image that an instance begins with is the memory that the module's own segments make.
+func TestImage(t *testing.T) {
 	p, err := toy()
 	if err != nil {
 		t.Fatal(err)
 	}
-	metered, err := meter(p.Wasm)
+	metered, got, err := meter(p.Wasm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, many := image(t, p.Wasm)
-	after, few := image(t, metered)
-	if !bytes.Equal(before, after) || few*100 > many {
-		t.Errorf("%d bytes in %d segments became %d in %d", len(before), many, len(after), few)
+	want, _ := image(t, p.Wasm)
+	if _, left := image(t, metered); !bytes.Equal(got, want) || len(want) == 0 || left != 0 {
+		t.Errorf("an image of %d bytes for %d, and %d segments are left", len(got), len(want), left)
 	}
 	for _, body := range []string{
 		"\x01\x01\x00", // a passive segment
 		"\x02\x00\x41\x04\x0b\x01a\x00\x41\x04\x0b\x01b", // one over the other
 		"\x01\x00\x23\x00\x0b\x01a",                      // at a global's address
+		"\x01\x00\x41\x7f\x0b\x01a",                      // below 0
+		"\x01\x00\x41\x80\x80\x80\x80\x01\x0b\x01a",      // beyond what an image may have
 	} {
-		if got := join([]byte(body)); string(got) != body {
+		if got := imageOf([]byte(body)); got != nil {
 			t.Errorf("%q became %q", body, got)
 		}
 	}
-	for _, v := range []int64{0, 1, 63, 64, -1, -64, -65, 1 << 20, 1<<31 - 1, -1 << 31} {
-		if got := (&cursor{b: appendInt(nil, v)}).int32(); got != v {
-			t.Errorf("%d became %d", v, got)
+}
+
+// Memory that was used before is as good as new: an image, and zeros behind it.
+func TestMemories(t *testing.T) {
+	var all memories
+	const limit = 4 * pageSize
+	full, peak := false, uint64(0)
+	for i := range 3 {
+		image := bytes.Repeat([]byte{byte(i + 1)}, 10+i)
+		m := all.allocator(limit, image, &full, &peak).Allocate(0, 0)
+		b := m.Reallocate(pageSize)
+		if !bytes.Equal(b[:len(image)], image) || bytes.Count(b, []byte{0}) != len(b)-len(image) {
+			t.Fatalf("instance %d begins with other memory", i)
 		}
+		b = m.Reallocate(2 * pageSize)
+		for j := range b {
+			b[j] = 'x'
+		}
+		if more := m.Reallocate(3 * pageSize); bytes.Count(more[2*pageSize:], []byte{0}) != pageSize || m.Reallocate(limit+1) != nil || !full {
+			t.Fatalf("instance %d grew wrong", i)
+		}
+		m.Free()
 	}
+	if peak != 3*pageSize {
+		t.Errorf("the peak was %d", peak)
+	}
+	if r, _ := reserve(limit); r != nil && len(all.spare) != 1 {
+		t.Errorf("%d pieces are kept", len(all.spare))
+	}
+	all.empty()
 }

@@ -150,7 +150,7 @@ func TestMeterTakesAnything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := meter(p.Wasm); err != nil {
+	if _, _, err := meter(p.Wasm); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -162,12 +162,12 @@ func TestMeterTakesAnything(t *testing.T) {
 				b[8+rng.IntN(len(b)-8)] = byte(rng.Uint32())
 			}
 		}
-		if _, err := meter(b); err != nil && kit.KindOf(err) != kit.Corrupt {
+		if _, _, err := meter(b); err != nil && kit.KindOf(err) != kit.Corrupt {
 			t.Fatal(err)
 		}
 	}
 	for _, b := range [][]byte{nil, []byte("x"), []byte("\x00asm\x01\x00\x00\x00"), []byte("\x00asm\x01\x00\x00\x00\x0a\xff\xff\xff\xff\x0f")} {
-		if _, err := meter(b); kit.KindOf(err) != kit.Corrupt {
+		if _, _, err := meter(b); kit.KindOf(err) != kit.Corrupt {
 			t.Errorf("%q: %v", b, err)
 		}
 	}

@@ -230,6 +230,7 @@ func (w *World) Close() error {
 	defer w.mu.Unlock()
 	w.end("it was closed")
 	w.join()
+	w.unload()
 	w.queue, w.calls = nil, map[uint64]*call{}
 	return nil
 }

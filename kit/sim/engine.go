@@ -34,6 +34,10 @@ const (
 	maxMemory = 1 << 30
 )
 
+// maxIdle is how many programs that no world uses an engine keeps compiled. Each takes some 100 MB; to load one again
+// from the cache on disc takes a fraction of a second.
+const maxIdle = 4
+
 // Program is a node program compiled to WebAssembly.
 type Program struct {
 	// Wasm is the module as Go's toolchain wrote it.
@@ -50,7 +54,7 @@ func NewProgram(wasm []byte) *Program {
 	return &Program{Wasm: wasm, Hash: hex.EncodeToString(sum[:16])}
 }
 
-// Engine compiles programs to machine code, once for each, and is shared by all worlds of a process.
+// Engine compiles programs to machine code, keeps those in use and a few more, and is shared by all worlds of a process.
 // It is safe for concurrent use.
 type Engine struct {
 	runner  Runner
@@ -58,21 +62,34 @@ type Engine struct {
 	cache   wazero.CompilationCache
 	dir     string
 
+	idle     int      // maxIdle, except in tests
+	memories memories // for the instances
+
 	mu      sync.Mutex
 	modules map[string]*loading
+	clock   uint64 // releases so far
 }
 
 // loading is one program's compilation; done is closed when it is over.
 type loading struct {
-	done   chan struct{}
+	done chan struct{}
+	code code
+	err  error
+
+	users int    // who hold it
+	last  uint64 // when it was used last, in releases
+}
+
+// code is a program as it is run: its machine code, and the memory that each instance begins with.
+type code struct {
 	module wazero.CompiledModule
-	err    error
+	image  []byte
 }
 
 // NewEngine makes an engine. cacheDir is where machine code is kept between processes; empty for nowhere.
 // A cache that cannot be used is no error: it costs time only.
 func NewEngine(ctx context.Context, runner Runner, cacheDir string) (*Engine, error) {
-	e := &Engine{runner: runner, dir: cacheDir, modules: map[string]*loading{}}
+	e := &Engine{runner: runner, dir: cacheDir, modules: map[string]*loading{}, idle: maxIdle}
 	var cfg wazero.RuntimeConfig
 	switch runner {
 	case Compiled, "":
@@ -100,6 +117,7 @@ func NewEngine(ctx context.Context, runner Runner, cacheDir string) (*Engine, er
 // Close frees the compiled programs. No world may use the engine any more.
 func (e *Engine) Close(ctx context.Context) error {
 	err := e.runtime.Close(ctx)
+	e.memories.empty()
 	if e.cache != nil {
 		err = errors.Join(err, e.cache.Close(ctx))
 	}
@@ -109,39 +127,82 @@ func (e *Engine) Close(ctx context.Context) error {
 // Load compiles a program, or finds it compiled. It is what makes the first world of a program slow, so a caller may
 // want to call it early and show progress.
 func (e *Engine) Load(ctx context.Context, p *Program) error {
-	_, err := e.load(ctx, p)
+	_, release, err := e.hold(ctx, p)
+	if err == nil {
+		release()
+	}
 	return err
 }
 
-func (e *Engine) load(ctx context.Context, p *Program) (wazero.CompiledModule, error) {
+// hold gives a program's machine code, compiled if need be, and keeps it until release is called, once.
+func (e *Engine) hold(ctx context.Context, p *Program) (c code, release func(), err error) {
 	e.mu.Lock()
 	l := e.modules[p.Hash]
-	if l == nil {
+	first := l == nil
+	if first {
 		l = &loading{done: make(chan struct{})}
 		e.modules[p.Hash] = l
-		e.mu.Unlock()
-		l.module, l.err = e.compile(ctx, p)
-		if l.err != nil {
-			e.mu.Lock()
-			delete(e.modules, p.Hash) // a cancelled compilation may be tried again
-			e.mu.Unlock()
-		}
-		close(l.done)
-		return l.module, l.err
 	}
+	l.users++
 	e.mu.Unlock()
+	if first {
+		l.code, l.err = e.compile(ctx, p)
+		close(l.done)
+	}
 	select {
 	case <-l.done:
-		return l.module, l.err
+		err = l.err
 	case <-ctx.Done():
-		return nil, &kit.Error{Op: "load program", Kind: kit.Unavailable, Err: ctx.Err()}
+		err = &kit.Error{Op: "load program", Kind: kit.Unavailable, Err: ctx.Err()}
+	}
+	if err != nil {
+		e.release(p.Hash, l)
+		return code{}, nil, err
+	}
+	return l.code, sync.OnceFunc(func() { e.release(p.Hash, l) }), nil
+}
+
+// release ends one use of a program. Of those that nobody uses the ones used last are kept.
+func (e *Engine) release(hash string, l *loading) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l.users--
+	e.clock++
+	l.last = e.clock
+	if l.failed() && e.modules[hash] == l {
+		delete(e.modules, hash) // a cancelled compilation may be tried again
+	}
+	for {
+		idle, oldest := 0, ""
+		for h, o := range e.modules {
+			if o.users == 0 {
+				if idle++; oldest == "" || o.last < e.modules[oldest].last {
+					oldest = h
+				}
+			}
+		}
+		if idle <= e.idle {
+			return
+		}
+		_ = e.modules[oldest].code.module.Close(context.Background()) // it has no error to give
+		delete(e.modules, oldest)
 	}
 }
 
-func (e *Engine) compile(ctx context.Context, p *Program) (wazero.CompiledModule, error) {
-	metered, err := meter(p.Wasm)
+// failed reports whether the compilation is over and gave an error.
+func (l *loading) failed() bool {
+	select {
+	case <-l.done:
+		return l.err != nil
+	default:
+		return false
+	}
+}
+
+func (e *Engine) compile(ctx context.Context, p *Program) (code, error) {
+	metered, image, err := meter(p.Wasm)
 	if err != nil {
-		return nil, err
+		return code{}, err
 	}
 	ctx = experimental.WithCompilationWorkers(ctx, 2)
 	m, err := e.runtime.CompileModule(ctx, metered)
@@ -151,19 +212,19 @@ func (e *Engine) compile(ctx context.Context, p *Program) (wazero.CompiledModule
 		m, err = e.runtime.CompileModule(ctx, metered)
 	}
 	if err != nil {
-		return nil, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: err}
+		return code{}, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: err}
 	}
 	for _, f := range m.ImportedFunctions() {
 		if from, name, _ := f.Import(); from != wasiModule {
-			return nil, &kit.Error{Op: "load program", Kind: kit.Refused, What: from + "." + name,
+			return code{}, &kit.Error{Op: "load program", Kind: kit.Refused, What: from + "." + name,
 				Err: errors.New("the simulator has no such function"), Hint: "remove the //go:wasmimport directive"}
 		}
 	}
 	if m.ExportedFunctions()[startFunction] == nil {
-		return nil, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: errors.New("it has no main function"),
+		return code{}, &kit.Error{Op: "load program", Kind: kit.Invalid, Err: errors.New("it has no main function"),
 			Hint: "build a package main for GOOS=wasip1"}
 	}
-	return m, nil
+	return code{module: m, image: image}, nil
 }
 
 // emptyCache removes the machine code that is kept on disc; the folders stay, since the cache does not make them again.

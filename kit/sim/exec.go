@@ -30,13 +30,14 @@ func Exec(ctx context.Context, cfg Config) (Ended, error) {
 	if err := cfg.validate(); err != nil {
 		return Ended{}, err
 	}
-	module, err := cfg.Engine.load(ctx, cfg.Program)
+	code, release, err := cfg.Engine.hold(ctx, cfg.Program)
 	if err != nil {
 		return Ended{}, err
 	}
+	defer release()
 	out := &tail{}
 	noLink := func(simlink.Frame) uint32 { return errnoBadf }
-	g := newGuest(launch{runtime: cfg.Engine.runtime, module: module, memory: cfg.Memory, name: "program",
+	g := newGuest(launch{engine: cfg.Engine, code: code, memory: cfg.Memory, name: "program",
 		random: &randomSource{stream(cfg.Seed, "random", "program")}}, noLink, out)
 	now, left := time.Duration(0), int64(cfg.MaxCPU/Step)
 	for !g.ended {

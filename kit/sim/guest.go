@@ -72,12 +72,12 @@ func (w *waiting) clock(nanoseconds uint64) {
 
 // launch is what a guest needs to begin.
 type launch struct {
-	runtime wazero.Runtime
-	module  wazero.CompiledModule
-	memory  uint64
-	random  *randomSource
-	skew    func() time.Duration // how far the wall clock is off now; nil is a right clock
-	name    string
+	engine *Engine
+	code   code
+	memory uint64
+	random *randomSource
+	skew   func() time.Duration // how far the wall clock is off now; nil is a right clock
+	name   string
 }
 
 // newGuest prepares an instance; it begins with the first run.
@@ -93,7 +93,7 @@ func newGuest(l launch, handle func(simlink.Frame) uint32, output *tail) *guest 
 // main is the guest's life.
 func (g *guest) main(l launch) {
 	ctx := context.WithValue(context.Background(), guestKey{}, g)
-	ctx = experimental.WithMemoryAllocator(ctx, memoryFor(l.memory, &g.memFull, &g.memPeak))
+	ctx = experimental.WithMemoryAllocator(ctx, l.engine.memories.allocator(l.memory, l.code.image, &g.memFull, &g.memPeak))
 	cfg := wazero.NewModuleConfig().WithName("").WithArgs(l.name).WithStartFunctions().
 		WithRandSource(l.random).
 		WithWalltime(func() (int64, int32) {
@@ -107,7 +107,7 @@ func (g *guest) main(l launch) {
 			g.charge(hostCallSteps)
 			return int64(monotonicStart + g.now())
 		}, 1)
-	mod, err := l.runtime.InstantiateModule(ctx, l.module, cfg)
+	mod, err := l.engine.runtime.InstantiateModule(ctx, l.code.module, cfg)
 	if err != nil {
 		g.err = fmt.Errorf("instantiate: %w", err)
 		return

@@ -1,23 +1,102 @@
 package sim
 
-import "github.com/tetratelabs/wazero/experimental"
+import (
+	"sync"
+
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// Bounds of what memories keeps: pieces of memory, and the bytes that each may have been used for.
+const (
+	maxSpare  = 12
+	spareSize = 16 << 20
+)
+
+// memories keeps the memory of guests that have ended for the next ones: to clear it is cheaper than to have the system
+// hand out every page anew. It is safe for concurrent use; its zero value is ready.
+type memories struct {
+	mu    sync.Mutex
+	spare []reserved
+}
+
+// reserved is a piece of address space, of which the first dirty bytes may be other than zero.
+type reserved struct {
+	buf   []byte
+	free  func([]byte)
+	dirty int
+}
+
+// take gives memory that can grow to limit, with an image at its beginning and zeros behind it; its buf is nil where the
+// system has no address space to reserve.
+func (s *memories) take(limit uint64, image []byte) reserved {
+	r := s.reuse(limit)
+	if r.buf == nil {
+		r.buf, r.free = reserve(limit)
+	}
+	if uint64(len(image)) <= uint64(len(r.buf)) {
+		n := copy(r.buf, image)
+		clear(r.buf[n:max(n, r.dirty)])
+		r.dirty = n
+	}
+	return r
+}
+
+func (s *memories) reuse(limit uint64) reserved {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range s.spare {
+		if uint64(len(r.buf)) == limit {
+			last := len(s.spare) - 1
+			s.spare[i], s.spare[last] = s.spare[last], reserved{}
+			s.spare = s.spare[:last]
+			return r
+		}
+	}
+	return reserved{}
+}
+
+// give takes memory back.
+func (s *memories) give(r reserved) {
+	s.mu.Lock()
+	keep := r.dirty <= spareSize && len(s.spare) < maxSpare
+	if keep {
+		s.spare = append(s.spare, r)
+	}
+	s.mu.Unlock()
+	if !keep {
+		r.free(r.buf)
+	}
+}
+
+// empty gives everything back to the system.
+func (s *memories) empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.spare {
+		r.free(r.buf)
+	}
+	s.spare = nil
+}
 
 // limitedMemory gives a guest its memory up to a limit, and remembers when it asked for more.
 type limitedMemory struct {
-	limit  uint64
-	buf    []byte // reserved whole where the system does that lazily, grown by copying elsewhere
-	free   func([]byte)
-	full   *bool
-	peak   *uint64
-	copied bool
+	from  *memories
+	limit uint64
+	whole reserved // reserved at once where the system does that lazily
+	buf   []byte   // grown by copying elsewhere
+	image []byte   // what is to be copied to its beginning
+	full  *bool
+	peak  *uint64
 }
 
-// memoryFor makes the allocator of one guest. full is set when the limit was hit, peak follows the size.
-func memoryFor(limit uint64, full *bool, peak *uint64) experimental.MemoryAllocator {
+// allocator makes the memory of one guest, which begins with an image. full is set when the limit was hit, peak follows the
+// size.
+func (s *memories) allocator(limit uint64, image []byte, full *bool, peak *uint64) experimental.MemoryAllocator {
 	return experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory {
-		m := &limitedMemory{limit: limit, full: full, peak: peak}
-		m.buf, m.free = reserve(limit)
-		m.copied = m.buf == nil
+		m := &limitedMemory{from: s, limit: limit, whole: s.take(limit, image), full: full, peak: peak}
+		if m.whole.buf == nil {
+			m.image = image
+		}
 		return m
 	})
 }
@@ -29,8 +108,9 @@ func (m *limitedMemory) Reallocate(size uint64) []byte {
 		return nil
 	}
 	*m.peak = max(*m.peak, size)
-	if !m.copied {
-		return m.buf[:size]
+	if m.whole.buf != nil {
+		m.whole.dirty = max(m.whole.dirty, int(size))
+		return m.whole.buf[:size]
 	}
 	if size > uint64(cap(m.buf)) {
 		grown := make([]byte, size, min(m.limit, size+size/4))
@@ -38,13 +118,15 @@ func (m *limitedMemory) Reallocate(size uint64) []byte {
 		m.buf = grown
 	}
 	m.buf = m.buf[:size]
+	copy(m.buf, m.image) // the first time only
+	m.image = nil
 	return m.buf
 }
 
 // Free gives the memory back.
 func (m *limitedMemory) Free() {
-	if m.free != nil {
-		m.free(m.buf)
+	if m.whole.buf != nil {
+		m.from.give(m.whole)
 	}
-	m.buf, m.free, m.copied, m.limit = nil, nil, true, 0
+	m.whole, m.buf, m.limit = reserved{}, nil, 0
 }

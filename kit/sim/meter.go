@@ -39,8 +39,9 @@ const (
 
 var errWasm = errors.New("not a WebAssembly module that Go would write")
 
-// meter rewrites a module. It accepts what Go's toolchain emits and reports kit.Corrupt for anything else.
-func meter(module []byte) (out []byte, err error) {
+// meter rewrites a module, and gives apart the memory that it begins with, unless its data had to stay in it. It accepts what
+// Go's toolchain emits and reports kit.Corrupt for anything else.
+func meter(module []byte) (out, image []byte, err error) {
 	defer func() {
 		// cursor panics with errWasm at the end of its input, which keeps the decoder readable.
 		if p := recover(); p != nil {
@@ -62,12 +63,13 @@ func meter(module []byte) (out []byte, err error) {
 	if !m.globals || !m.exports {
 		panic(fmt.Errorf("%w: it has no globals or no exports", errWasm))
 	}
-	return m.out, nil
+	return m.out, m.image, nil
 }
 
 // metering is the state of one rewriting.
 type metering struct {
 	out              []byte
+	image            []byte // the memory to begin with
 	imported         uint64 // globals that are imported
 	fuel             uint64 // index of the allowance
 	globals, exports bool   // these sections were seen
@@ -87,7 +89,9 @@ func (m *metering) section(id byte, body []byte) {
 	case secCode:
 		body = m.code(body)
 	case secData:
-		body = join(body)
+		if m.image = imageOf(body); m.image != nil {
+			return
+		}
 	case secDataCount: // counts the segments as they were; nothing that Go writes needs it
 		return
 	}

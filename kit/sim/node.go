@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/simlink"
@@ -17,11 +15,11 @@ import (
 
 // node is one node of a world, through all its boots.
 type node struct {
-	world  *World
-	name   kit.NodeName
-	module wazero.CompiledModule
-	disk   *disk
-	draw   dice
+	world *World
+	name  kit.NodeName
+	code  code
+	disk  *disk
+	draw  dice
 
 	g        *guest // the current boot; nil when it does not run
 	boots    int
@@ -91,7 +89,7 @@ func (w *World) boot(n *node) *waiter {
 	n.lanes, n.lastDial, n.lastAccept = map[uint64]*lane{}, 0, simlink.HostConn-1
 	n.busy, n.lastSync, n.syncs = w.now, 0, 0
 	n.waiter = newWaiter(w.ctx)
-	n.g = newGuest(launch{runtime: w.cfg.Engine.runtime, module: n.module, memory: w.cfg.Memory, name: string(n.name), skew: n.off,
+	n.g = newGuest(launch{engine: w.cfg.Engine, code: n.code, memory: w.cfg.Memory, name: string(n.name), skew: n.off,
 		random: &randomSource{stream(w.cfg.Seed, "random", string(n.name), strconv.Itoa(n.boots))}}, n.step, n.output)
 	w.note(Event{What: Boot, Node: n.name, ID: uint64(n.boots)}, nil)
 	for _, f := range n.disk.files() {

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,4 +103,31 @@ func BenchmarkNode(b *testing.B) {
 		nodeRun(b, cfg)
 		cfg.Seed++
 	}
+}
+
+// An engine lets go of programs that no world uses, keeps those that one does, and loads what is asked for again.
+func TestIdlePrograms(t *testing.T) {
+	cfg := toyConfig(t, 1)
+	e, err := NewEngine(t.Context(), Interpreted, "") // which loads fast
+	must(t, err)
+	t.Cleanup(func() { must(t, e.Close(context.Background())) })
+	e.idle = 1
+	cfg.Engine = e
+	w := start(t, cfg)
+	for i := range e.idle + 2 {
+		other := NewProgram(append(slices.Clone(cfg.Program.Wasm), 0, 2, 1, byte(i))) // a custom section more
+		must(t, e.Load(t.Context(), other))
+	}
+	if len(e.modules) != e.idle+1 || e.modules[cfg.Program.Hash] == nil {
+		t.Errorf("%d programs are loaded", len(e.modules))
+	}
+	must(t, w.Kill("a"))
+	must(t, w.Restart("a")) // its program is still there
+	must(t, w.Close())
+	again := NewProgram(append(slices.Clone(cfg.Program.Wasm), 0, 2, 1, 0)) // the first to go
+	must(t, e.Load(t.Context(), again))
+	if bad := NewProgram([]byte("no program")); e.Load(t.Context(), bad) == nil || e.modules[bad.Hash] != nil {
+		t.Error("what cannot be loaded is kept")
+	}
+	must(t, start(t, cfg).Close())
 }

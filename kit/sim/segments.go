@@ -2,57 +2,45 @@ package sim
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 )
 
 // Go's linker writes a program's data as ten thousands of small segments, leaving out every run of zeros. Placing
-// them one by one is half of what it costs to start an instance. So neighbours are joined here, with the zeros
-// between them: a new memory holds zeros there anyway.
+// them one by one, in memory that the system hands out page by page, is the larger part of what it costs to start an
+// instance. So the data section is taken out of the module, and its image is copied into memory that was used before.
 
-// joinGap is the longest run of zeros, in bytes, that is written out to join two segments.
-const joinGap = 512
+// maxImage bounds an image in bytes. The data of a program that has more stays where it is.
+const maxImage = 2 * MaxProgram
 
-// join rewrites the data section. What it does not know it leaves as it is.
-func join(body []byte) []byte {
+// imageOf gives the memory that a data section makes; nil when it is not one that Go would write.
+func imageOf(body []byte) []byte {
 	c := &cursor{b: body}
 	var segments []segment
 	for n := c.uint(); n > 0; n-- {
 		if c.uint() != 0 || c.byte() != opI32Const { // not an active segment at a constant address
-			return body
+			return nil
 		}
 		s := segment{at: c.int32()}
 		if c.byte() != opEnd {
-			return body
+			return nil
 		}
 		s.data = c.bytes(int(c.uint()))
 		segments = append(segments, s)
 	}
 	slices.SortFunc(segments, func(a, b segment) int { return cmp.Compare(a.at, b.at) })
-
-	var joined []segment
+	end := int64(0)
 	for _, s := range segments {
-		if last := len(joined) - 1; last >= 0 {
-			l := &joined[last]
-			gap := s.at - l.at - int64(len(l.data))
-			if gap < 0 {
-				return body // one lies over the other, and their order counts
-			}
-			if gap <= joinGap {
-				l.data = append(append(l.data, make([]byte, gap)...), s.data...)
-				continue
-			}
+		if s.at < end || s.end() > maxImage { // one lies over the other, and their order counts
+			return nil
 		}
-		joined = append(joined, segment{at: s.at, data: slices.Clone(s.data)})
+		end = s.end()
 	}
-	out := binary.AppendUvarint(make([]byte, 0, len(body)+len(body)/8), uint64(len(joined)))
-	for _, s := range joined {
-		out = append(out, 0, opI32Const)
-		out = append(appendInt(out, s.at), opEnd)
-		out = append(binary.AppendUvarint(out, uint64(len(s.data))), s.data...)
+	image := make([]byte, end)
+	for _, s := range segments {
+		copy(image[s.at:], s.data)
 	}
-	return out
+	return image
 }
 
 // segment is a piece of a program's data and its address.
@@ -61,7 +49,9 @@ type segment struct {
 	data []byte
 }
 
-// int32 reads a signed LEB128 number. Addresses above 2 GiB are negative then, and stay in their order.
+func (s segment) end() int64 { return s.at + int64(len(s.data)) }
+
+// int32 reads a signed LEB128 number.
 func (c *cursor) int32() int64 {
 	v, shift := int64(0), 0
 	for {
@@ -76,17 +66,5 @@ func (c *cursor) int32() int64 {
 		case shift >= 35:
 			panic(fmt.Errorf("%w: number", errWasm))
 		}
-	}
-}
-
-// appendInt appends a signed LEB128 number.
-func appendInt(dst []byte, v int64) []byte {
-	for {
-		b := byte(v & 0x7f)
-		v >>= 7
-		if v == 0 && b&0x40 == 0 || v == -1 && b&0x40 != 0 {
-			return append(dst, b)
-		}
-		dst = append(dst, b|0x80)
 	}
 }

@@ -25,7 +25,11 @@ func TestKillAfter(t *testing.T) {
 		w := start(t, toyConfig(t, 12))
 		pass(t, w, 300*time.Millisecond)
 		from := w.Now()
-		must(t, w.KillAfter(context.Background(), "a", steps, time.Minute))
+		trail, err := w.KillAfter(context.Background(), "a", steps, time.Minute)
+		must(t, err)
+		if len(trail) != steps {
+			t.Errorf("after %d steps it did %q", steps, trail)
+		}
 		n, err := w.Node("a")
 		must(t, err)
 		if n.Running || n.Reason != Killed {
@@ -46,24 +50,24 @@ func TestKillAfter(t *testing.T) {
 // An order that is not reached in time, or whose node stops otherwise, has done nothing and says so.
 func TestKillAfterInVain(t *testing.T) {
 	w := start(t, toyConfig(t, 13))
-	if err := w.KillAfter(context.Background(), "a", 1_000_000, time.Second); kit.KindOf(err) != kit.Unavailable {
+	if _, err := w.KillAfter(context.Background(), "a", 1_000_000, time.Second); kit.KindOf(err) != kit.Unavailable {
 		t.Errorf("not reached: %v", err)
 	}
 	if n, err := w.Node("a"); err != nil || !n.Running {
 		t.Errorf("a is %+v, %v", n, err)
 	}
-	if err := w.KillAfter(context.Background(), "a", 0, time.Second); kit.KindOf(err) != kit.Invalid {
+	if _, err := w.KillAfter(context.Background(), "a", 0, time.Second); kit.KindOf(err) != kit.Invalid {
 		t.Errorf("no step: %v", err)
 	}
 	var err error
-	w.Go(func(ctx context.Context) { err = w.KillAfter(ctx, "a", 1_000_000, time.Hour) })
+	w.Go(func(ctx context.Context) { _, err = w.KillAfter(ctx, "a", 1_000_000, time.Hour) })
 	pass(t, w, time.Second)
 	must(t, w.Kill("a"))
 	w.Wait()
 	if kit.KindOf(err) != kit.Unavailable || w.Now() > time.Minute {
 		t.Errorf("at %v: %v", w.Now(), err)
 	}
-	if err := w.KillAfter(context.Background(), "a", 1, time.Second); kit.KindOf(err) != kit.Unavailable {
+	if _, err := w.KillAfter(context.Background(), "a", 1, time.Second); kit.KindOf(err) != kit.Unavailable {
 		t.Errorf("it does not run: %v", err)
 	}
 	must(t, w.Restart("a"))

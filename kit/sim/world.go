@@ -146,6 +146,8 @@ type World struct {
 	clients  int
 	waits    []*waiter // in Wait
 	panicked any       // what a client panicked with
+
+	held []func() // release the nodes' programs, when the world is closed
 }
 
 var (
@@ -166,11 +168,13 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 		if own := cfg.Programs[name]; own != nil {
 			p = own
 		}
-		module, err := cfg.Engine.load(ctx, p)
+		code, release, err := cfg.Engine.hold(ctx, p)
 		if err != nil {
+			w.unload()
 			return nil, err
 		}
-		w.nodes[name] = &node{world: w, name: name, module: module, disk: newDisk(cfg.Disk), output: &tail{},
+		w.held = append(w.held, release)
+		w.nodes[name] = &node{world: w, name: name, code: code, disk: newDisk(cfg.Disk), output: &tail{},
 			draw: newDice(cfg.Seed, "node", string(name)), timer: never, reason: Killed, skew: cfg.Skew[name], pace: 1}
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
@@ -191,6 +195,14 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 		}
 	}
 	return w, nil
+}
+
+// unload lets go of the nodes' programs.
+func (w *World) unload() {
+	for _, release := range w.held {
+		release()
+	}
+	w.held = nil
 }
 
 // note puts an entry into the log, at the clock of whoever acts.
