@@ -70,8 +70,11 @@ func readBooks(h *history.History) *books {
 }
 
 func (b *books) addTry(index map[string]*transfer, o history.Op) {
+	if len(o.Args) != 4 {
+		return
+	}
 	amount, ok := o.Args[2].(term.Int)
-	if len(o.Args) != 4 || !ok {
+	if !ok {
 		return
 	}
 	name := grade.Word(o.Args[3])
