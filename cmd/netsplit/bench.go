@@ -38,11 +38,11 @@ func newBenchCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "bench",
 		Short:   "Measure on this machine",
-		Example: "  netsplit bench lab\n  netsplit bench store --nodes 1,2\n  netsplit bench proc --erl erl",
+		Example: "  netsplit bench lab\n  netsplit bench store --nodes 1,2\n  netsplit bench proc --erl erl\n  netsplit bench sim",
 		Args:    refuseUnknown,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchLabCmd(), newBenchStoreCmd(), newBenchProcCmd())
+	cmd.AddCommand(newBenchLabCmd(), newBenchStoreCmd(), newBenchProcCmd(), newBenchSimCmd())
 	return cmd
 }
 

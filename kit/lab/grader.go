@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -30,6 +29,8 @@ type Grader struct {
 type Options struct {
 	Seed  uint64 // of the first run; 0 draws one
 	Seeds int    // how many runs; 0 is what the manifest says
+	// Shown, when set, is given each failed task's history, as it is explained. It is called before Grade returns.
+	Shown func(sub Submission, t Telling)
 	// Shrink bounds the search for shorter runs to explain failures with, in labs that are simulated; zero is none.
 	Shrink ShrinkLimits
 	// shown are shorter runs to show without a search, by task: those of a result that is replayed.
@@ -88,6 +89,7 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 		return nil, err
 	}
 	led.fill(r)
+	led.tell(o.Shown)
 	if l.Tests != nil {
 		if err := g.gradeTests(ctx, l, sub, o, r); err != nil {
 			return nil, err
@@ -137,7 +139,7 @@ func DrawSeed() uint64 {
 
 func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
 	r := &grade.Result{Lab: l.Slug, Title: l.Manifest.Title, Kind: string(l.Manifest.Kind), Version: g.Version, Seed: o.Seed,
-		Seeds: o.Seeds, Isolation: isolationCode,
+		Seeds: o.Seeds, Isolation: isolationCode, Standing: l.Standing(),
 		Submission: grade.Submission{Dir: sub.Dir, Name: sub.Name, Digest: sub.Digest()}}
 	if l.Manifest.Kind.live() {
 		r.Isolation = isolationScript + "not run"
@@ -218,83 +220,6 @@ func (g *Grader) say(format string, args ...any) {
 	if g.Progress != nil {
 		g.Progress(fmt.Sprintf(format, args...))
 	}
-}
-
-// runAll runs seed after seed until every task has its verdict. Runs that prove nothing (a fault did not bite)
-// are made up for with further seeds, within a bound.
-func (g *Grader) runAll(ctx context.Context, l *Lab, work prepared, o Options, led *ledger) error {
-	jobs := g.Jobs
-	if jobs <= 0 {
-		jobs = runtime.GOMAXPROCS(0)
-	}
-	if l.Manifest.Kind.live() {
-		jobs = 1 // real time: two clusters at once would disturb each other
-	}
-	limit := o.Seeds + max(2, o.Seeds/4)
-	for from := 0; from < limit; {
-		n := min(jobs, limit-from)
-		if from < o.Seeds {
-			n = min(n, o.Seeds-from)
-		}
-		if from >= o.Seeds && !led.wantsMore() {
-			return nil
-		}
-		if err := g.runBatch(ctx, l, work, led, from, n); err != nil {
-			return err
-		}
-		from += n
-		if led.settled() {
-			return nil
-		}
-		g.say("%d of %d runs", min(from, o.Seeds), o.Seeds)
-	}
-	return nil
-}
-
-// runBatch runs n seeds side by side and enters them into the ledger in the order of seeds, so that the first
-// failing seed is the same however many run at once.
-func (g *Grader) runBatch(ctx context.Context, l *Lab, work prepared, led *ledger, from, n int) error {
-	type outcome struct {
-		trials []*trial
-		err    error
-	}
-	results := make([]chan outcome, n)
-	for i := range n {
-		results[i] = make(chan outcome, 1)
-		go func() {
-			var out outcome
-			for _, s := range l.Scenarios {
-				if !led.open(s.Name) {
-					continue
-				}
-				t, err := g.runTrial(ctx, l, s, led.seed(from+i), work)
-				if err != nil {
-					out.err = err
-					break
-				}
-				out.trials = append(out.trials, t)
-			}
-			results[i] <- out
-		}()
-	}
-	var all []outcome
-	for _, c := range results {
-		all = append(all, <-c)
-	}
-	for _, out := range all {
-		if out.err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return &kit.Error{Op: "grade", What: l.Slug, Kind: kit.Broken, Err: out.err}
-		}
-		for _, t := range out.trials {
-			for _, news := range led.enter(t) {
-				g.say("%s", news)
-			}
-		}
-	}
-	return nil
 }
 
 // tasksOf lists the tasks that a scenario judges.

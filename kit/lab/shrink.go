@@ -292,14 +292,19 @@ const maxStory = 12
 func (f *failing) explained(short *trial) grade.Finding {
 	got := short.findings[f.task]
 	got.Receipts, got.Credit = f.finding.Receipts, f.finding.Credit
+	return wholeStory(got, short.history)
+}
+
+// wholeStory adds what is left of the work to the evidence of a shorter run's finding, if that stays a story.
+func wholeStory(got grade.Finding, h *history.History) grade.Finding {
 	evidence := slices.Clone(got.Evidence)
-	for _, o := range short.history.During(history.Work).Ops {
+	for _, o := range h.During(history.Work).Ops {
 		if !slices.Contains(evidence, o.ID) {
 			evidence = append(evidence, o.ID)
 		}
 	}
 	const linesEach = 2 // a request and its answer
-	if len(got.Evidence) > 0 && linesEach*len(evidence)+len(short.history.During(history.Work).Faults) <= maxStory {
+	if len(got.Evidence) > 0 && linesEach*len(evidence)+len(h.During(history.Work).Faults) <= maxStory {
 		if got.Focus == 0 {
 			got.Focus = got.Evidence[len(got.Evidence)-1]
 		}
