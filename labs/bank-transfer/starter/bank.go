@@ -15,10 +15,9 @@ type bank struct{ node *node.Node }
 // branches are the bank's branches. Branch a keeps its tables on node a only, and so on.
 var branches = []string{"a", "b", "c"}
 
-// accountTable is the table with the accounts of a branch, {account_a, id, balance}; doneTable is one beside it, on the
+// accountTable is the table with the accounts of a branch, {account_a, id, balance}. There is one more beside it, on the
 // same node, for the requests that were done: {done_a, name, answer}. So far nobody writes there.
 func accountTable(branch string) string { return "account_" + branch }
-func doneTable(branch string) string    { return "done_" + branch }
 
 // branchOf is the branch of an account: the one of "b-207" is b. There may be no such branch.
 func branchOf(id string) string {
@@ -47,8 +46,14 @@ func (b *bank) start(_ context.Context, n *node.Node) error {
 // An error of kind kit.Unavailable, Refused, Overloaded or Invalid says for sure that nothing was moved and nothing will be.
 // When that is not sure, the error is of kind kit.Unknown.
 //
-// To do: all of that. So far it moves the money if nobody else does anything at the same time.
+// To do: so far it moves the money if nobody else does anything at the same time, and does not look at the name.
 func (b *bank) transfer(ctx context.Context, from, to string, amount int64, name string) (int64, error) {
+	switch {
+	case amount <= 0:
+		return 0, errBadAmount
+	case from == to:
+		return 0, errSameAccount
+	}
 	payer, err := b.balance(ctx, from)
 	if err != nil {
 		return 0, err
@@ -56,6 +61,9 @@ func (b *bank) transfer(ctx context.Context, from, to string, amount int64, name
 	payee, err := b.balance(ctx, to)
 	if err != nil {
 		return 0, err
+	}
+	if payer < amount {
+		return 0, errInsufficient
 	}
 	if err := b.set(ctx, from, payer-amount); err != nil {
 		return 0, err
