@@ -72,14 +72,6 @@ func newBank(seed uint64) *bank {
 	return b
 }
 
-func (b *bank) total() int64 {
-	sum := int64(0)
-	for _, has := range b.start {
-		sum += has
-	}
-	return sum
-}
-
 // home is the node of an account's branch.
 func home(id string) kit.NodeName { return kit.NodeName(id[:1]) }
 
