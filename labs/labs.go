@@ -19,9 +19,9 @@ import (
 	twophasecommit "netsplit/labs/two-phase-commit"
 )
 
-// FS is this folder: each lab's brief, starter and mutants.
+// FS is this folder: each lab's brief, code, starter and mutants, and its ledger when it has one.
 //
-//go:embed */README.md */starter/* */mutants/*/*
+//go:embed */README.md */*.go */starter/* */mutants/*/*
 var FS embed.FS
 
 // All is every lab.

@@ -81,6 +81,8 @@ type labRow struct {
 	Grades  int      `json:"grades"`
 	Lesson  string   `json:"lesson,omitempty"`
 	Tasks   []string `json:"tasks"`
+
+	Standing string `json:"standing,omitempty"` // what is on record of its solution
 }
 
 func newLabListCmd() *cobra.Command {
@@ -136,7 +138,7 @@ func labRows() ([]labRow, error) {
 	for _, l := range c.All() {
 		m := l.Manifest
 		row := labRow{Lab: l.Slug, Title: m.Title, About: m.About, Kind: m.Kind, Nodes: m.Nodes, Minutes: m.Minutes, Points: m.Points(),
-			Lesson: m.Lesson, Tasks: m.TaskNames()}
+			Lesson: m.Lesson, Tasks: m.TaskNames(), Standing: l.Standing()}
 		if own := p.Labs[l.Slug]; own != nil {
 			row.Best, row.Passed, row.Grades = own.Best, own.Passed, own.Grades
 		}

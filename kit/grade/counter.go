@@ -185,7 +185,8 @@ func extra(incs []increment, from int64, next point) Finding {
 	step := fmt.Sprintf("the counter went from %d to %d without any other request for it", from, next.before)
 	if f, found := blame(incs, gap, func(in increment) bool { return in.refused }); found {
 		return Failed(fmt.Sprintf("%s refused and counted all the same: %s", named(f), step),
-			"an error that says for sure that nothing was counted only when that is sure", fmt.Sprintf("%s, and %d more on the counter", answer(f[0].tries[0]), gap),
+			"an error of kind unknown, unless it is sure that nothing was counted",
+			fmt.Sprintf("an error of kind %s, which promises that nothing was counted, and %d more on the counter", plain(f[0].tries[0].Outcome.Kind), gap),
 			append(opIDs(f), next.op.ID)...)
 	}
 	if f, found := blame(incs, gap, func(in increment) bool { return len(in.answers) > 0 && in.name != next.name }); found {
@@ -209,8 +210,32 @@ func blame(incs []increment, gap int64, may func(increment) bool) ([]increment, 
 			some = append(some, in)
 		}
 	}
-	set, found := subset(some, gap)
-	return set, found && len(some) <= maxOpen
+	if len(some) > maxOpen {
+		return longest(some, gap)
+	}
+	return subset(some, gap)
+}
+
+// longest is for more requests than every sum can be tried of: those that waited longest for their answers are the likeliest
+// to have been on their way.
+func longest(list []increment, want int64) ([]increment, bool) {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b increment) int { return compare(int64(b.waited()), int64(a.waited())) })
+	sum := int64(0)
+	for i, in := range list[:maxOpen] {
+		if sum += in.by; sum == want {
+			return list[:i+1], true
+		}
+	}
+	return nil, false
+}
+
+// waited is how long the first try of a request took to be answered.
+func (in increment) waited() time.Duration {
+	if o := in.tries[0]; o.End != history.Open {
+		return o.End - o.Begin
+	}
+	return math.MaxInt64
 }
 
 // named begins a sentence about some requests.

@@ -125,7 +125,7 @@ func cutReceipt(h *history.History, left, right []kit.NodeName, span history.Spa
 	nLeft, nRight := opsDuring(h, left, span), opsDuring(h, right, span)
 	held, counted := heldAcross(h, left, right)
 	r.Bit = nLeft > 0 && nRight > 0 && (!counted || held > 0)
-	r.Evidence = fmt.Sprintf("cut at %s for %s; operations meanwhile: %d on %s, %d on %s", ms(span.From), lasted(h, span),
+	r.Evidence = fmt.Sprintf("cut at %s for %s; operations meanwhile: %d on %s, %d on %s", ms(span.From), ms(lasted(h, span)),
 		nLeft, names(left), nRight, names(right))
 	if counted {
 		r.Evidence += fmt.Sprintf("; %d messages held or lost", held)
@@ -189,7 +189,7 @@ func heldAcross(h *history.History, left, right []kit.NodeName) (int64, bool) {
 			}
 		}
 	}
-	return total, counted
+	return total, counted || counts(h, left[0])
 }
 
 // TrafficNote names the note under which a recorder puts how many messages from one node to another a fault held

@@ -66,6 +66,9 @@ func storyOf(h *history.History, evidence []int) []Moment {
 			faults = append(faults, m)
 		}
 	}
+	if len(faults) == 0 {
+		faults = lastTrouble(h, ops, from)
+	}
 	faults = bothWays(faults)
 	if len(ops) > maxExcerpt {
 		half := maxExcerpt / 2
@@ -74,6 +77,30 @@ func storyOf(h *history.History, evidence []int) []Moment {
 	story := slices.Concat(ops, faults[:min(len(faults), maxExcerpt)])
 	slices.SortStableFunc(story, func(a, b Moment) int { return int(a.From - b.From) })
 	return story
+}
+
+// lastTrouble gives the faults that were over when the evidence began, when it is about the nodes concerned: what was
+// mended last before it, and how that had been broken. What goes wrong after a heal goes wrong because of the cut.
+func lastTrouble(h *history.History, ops []Moment, from time.Duration) []Moment {
+	concerned := func(f history.Fault) bool {
+		return f.Err == "" && slices.ContainsFunc(ops, func(m Moment) bool { return m.Op.Node == f.Node || m.Op.Node == f.Peer })
+	}
+	mended := time.Duration(-1)
+	for _, f := range h.Faults {
+		if f.Mends() && f.At < from && concerned(f) {
+			mended = max(mended, f.At)
+		}
+	}
+	var all []Moment
+	for _, m := range Moments(h) {
+		f := m.Fault
+		switch {
+		case f == nil || mended < 0 || f.At > mended || !concerned(*f):
+		case f.Mends() && f.At == mended, !f.Mends() && inForce(h, *f, mended-1):
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // bothWays tells an order for one direction of a link and the same for the other, given at one moment, as one.

@@ -138,7 +138,9 @@ type Result struct {
 	// Stopped says why the submission's script or program ended before its time, if it did.
 	Stopped string `json:"stopped,omitempty"`
 	Output  string `json:"output,omitempty"` // the last of what the submission printed, as data
-	Runs    []Run  `json:"runs,omitempty"`
+	// Standing says how often the lab's own solution was graded and what it got: how far a verdict can be trusted.
+	Standing string `json:"standing,omitempty"`
+	Runs     []Run  `json:"runs,omitempty"`
 }
 
 // Settle skips the tasks whose prerequisites did not pass, sets every task's score from its verdict, and
@@ -230,10 +232,13 @@ func (f Finding) Bit() Finding {
 	return f
 }
 
-// ms prints a moment of a run.
+// ms prints a moment of a run as the diagrams do: milliseconds, from a second on seconds.
 func ms(d time.Duration) string {
-	if d == history.Open {
+	switch {
+	case d == history.Open:
 		return "never"
+	case d >= time.Second:
+		return fmt.Sprintf("%.3f s", d.Seconds())
 	}
 	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 }

@@ -146,6 +146,9 @@ func Text(w io.Writer, r *Result) error {
 			break
 		}
 	}
+	if r.Standing != "" && r.Verdict != Pass && r.Problem == "" {
+		fmt.Fprintf(&b, "\nOn record: %s.\n", r.Standing)
+	}
 	_, err := io.WriteString(w, inert(Clean(b.String())))
 	return err
 }

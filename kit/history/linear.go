@@ -39,9 +39,10 @@ type Object struct {
 	// Pure says of an act that it never changes the state; nil says it of none. It makes the search shorter.
 	Pure func(a Act) bool
 	// Helps, when set, makes the search shorter where requests have no answer. Of told the answers matter; may are the others,
-	// which may have taken effect. It gives a function that says which of these could help to explain the answers: when in doubt
-	// true.
-	Helps func(told, may []Act) func(a Act) bool
+	// which may have taken effect, by the time of their beginning. It gives a function that says which of these could help to
+	// explain the answers: when in doubt true. With often they may have taken effect any number of times, so that one can stand
+	// for others that began later.
+	Helps func(told, may []Act, often bool) func(a Act) bool
 	// Loose, when set, is how to go through the acts that were answered without saying which of the others took effect when: a
 	// state stands for all that they could have made of it. A nil state says that not even so the act could have got its
 	// answer. Without it sets of states are tried, which only do while they are small.

@@ -85,8 +85,11 @@ func randomActs(r *rand.Rand, obj Object, ask func(*rand.Rand) (string, []term.T
 		}
 		moment := time.Duration(3*i) * time.Millisecond
 		a.Begin, a.End = moment-time.Duration(r.IntN(5))*time.Millisecond, moment+time.Duration(r.IntN(5))*time.Millisecond
-		if r.IntN(5) == 0 {
+		switch r.IntN(20) {
+		case 0, 1, 2, 3:
 			a.End, a.Answer = Open, nil
+		case 4:
+			a.Answer = nil // an answer that says nothing
 		}
 		acts[i] = a
 	}

@@ -137,11 +137,16 @@ func (s *search) tell(acts []Act) []item {
 		}
 		all = append(all, item{id: i, act: a, must: a.End != Open})
 	}
+	return s.helping(all, told, may, false)
+}
+
+// helping leaves out the items that cannot help to explain the answers of told.
+func (s *search) helping(all []item, told, may []Act, often bool) []item {
 	if s.obj.Helps == nil || len(may) == 0 {
 		return all
 	}
 	s.guard(func() {
-		helps := s.obj.Helps(told, may)
+		helps := s.obj.Helps(told, may, often)
 		all = slices.DeleteFunc(all, func(it item) bool { return !it.must && !helps(it.act) })
 	})
 	return all
@@ -153,7 +158,7 @@ func (s *search) decide(acts []Act) (verdict Certainty, why string) {
 	limit := s.limit
 	if verdict = s.exact(all); verdict == Maybe && s.broken == "" {
 		s.limit = s.spent + limit
-		if s.coarse(all) == No {
+		if v, _ := s.coarse(all); v == No {
 			verdict = No
 		}
 		s.limit = limit
@@ -225,17 +230,19 @@ func operations(all []item) []porcupine.Operation {
 const maxTogether = 256
 
 // coarse is exact for a laxer question: what need not have happened may happen as often as one likes. So No is the truth, and
-// anything else proves nothing. It takes the states that are possible together for one, and so does not have to try
+// anything else proves nothing; full says that not even this question was answered. It takes the states that are possible together for one, and so does not have to try
 // which of the unanswered requests took effect when: their number hardly matters.
-func (s *search) coarse(all []item) Certainty {
+func (s *search) coarse(all []item) (verdict Certainty, full bool) {
 	var must, may []item
+	var told, others []Act
 	for _, it := range all {
 		if it.must {
-			must = append(must, it)
+			must, told = append(must, it), append(told, it.act)
 		} else {
-			may = append(may, it)
+			may, others = append(may, it), append(others, it.act)
 		}
 	}
+	may = s.helping(may, told, others, true)
 	if s.obj.Loose != nil && len(may) > 0 {
 		return s.loose(must, may)
 	}
@@ -243,13 +250,13 @@ func (s *search) coarse(all []item) Certainty {
 	c.number([]int{0})
 	found, gaveUp := s.run(must, c.step)
 	if found || gaveUp || c.full {
-		return Maybe
+		return Maybe, gaveUp || c.full
 	}
-	return No
+	return No, false
 }
 
 // loose is coarse for an object that knows how.
-func (s *search) loose(must, may []item) Certainty {
+func (s *search) loose(must, may []item) (verdict Certainty, full bool) {
 	var acts []Act
 	for _, it := range may {
 		acts = append(acts, it.act)
@@ -269,9 +276,9 @@ func (s *search) loose(must, may []item) Certainty {
 	})
 	s.spent += l.spent
 	if found || gaveUp {
-		return Maybe
+		return Maybe, gaveUp
 	}
-	return No
+	return No, false
 }
 
 // coarseSearch numbers sets of states.

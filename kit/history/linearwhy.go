@@ -10,13 +10,14 @@ import (
 
 // The effort that finding an explanation may take: the verdict stands before it begins.
 const (
-	whyQuestions = 30     // as much work in all as so many questions may take
-	whyCheck     = 20_000 // the work for one question, besides going through all acts a few times
+	whyQuestions = 30      // as much work in all as so many questions may take
+	whyLeast     = 20_000  // the work for one question, besides going through all acts a few times
+	whyMost      = 250_000 // the same, when finding the verdict took that much
 )
 
 // explain finds the first answer that fits into no order, and what is in its way. There is none for acts as a whole.
 func (s *search) explain(acts []Act) Linearization {
-	s.check = whyCheck + 3*pass(len(acts))
+	s.check = max(whyLeast+3*pass(len(acts)), min(2*s.spent, whyMost))
 	s.limit = s.spent + whyQuestions*s.check
 	ends := answered(acts)
 	// The answers that came first have an order, all have none, and each further one can only make it worse.
@@ -73,10 +74,15 @@ func (s *search) refute(all []item) bool {
 	limit := s.limit
 	defer func() { s.limit = limit }()
 	s.limit = min(limit, s.spent+s.check)
-	if s.coarse(all) == No {
+	verdict, full := s.coarse(all)
+	if verdict == No {
 		return true
 	}
-	s.limit = min(limit, s.spent+s.check)
+	more := s.check
+	if !full {
+		more /= 8 // where the laxer question is answered otherwise, there mostly is an order
+	}
+	s.limit = min(limit, s.spent+more)
 	return s.exact(all) == No
 }
 

@@ -39,33 +39,41 @@ func Register(start term.Term) Object {
 	}
 }
 
-// helpRegister: a value that nobody was told of explains nothing, unless a compare-and-set failed because of it.
-func helpRegister(start term.Term) func(told, may []Act) func(Act) bool {
-	return func(told, may []Act) func(Act) bool {
+// helpRegister: a value that nobody was told of explains nothing, unless a compare-and-set failed because of it. For that any
+// value will do that is another one, and of two that differ one is.
+func helpRegister(start term.Term) func(told, may []Act, often bool) func(Act) bool {
+	return func(told, may []Act, often bool) func(Act) bool {
 		seen := map[any]bool{}
 		all := false
 		for _, a := range told {
 			switch {
 			case a.Name == "cas" && len(a.Args) > 0:
 				seen[term.Key(a.Args[0])] = true
-				all = all || term.Equal(a.Answer, term.False)
+				all = all || !term.Equal(a.Answer, term.True)
 			case a.Answer != nil:
 				seen[term.Key(a.Answer)] = true
 			}
 		}
+		makes := func(a Act) term.Term {
+			if a.Name == "delete" {
+				return start
+			}
+			if len(a.Args) == 0 {
+				return nil
+			}
+			return a.Args[len(a.Args)-1]
+		}
+		others := map[any]bool{}
 		for _, a := range may {
 			if a.Name == "cas" && len(a.Args) > 0 {
 				seen[term.Key(a.Args[0])] = true
+			} else if v := makes(a); v != nil && len(others) < 2 {
+				others[term.Key(v)] = true
 			}
 		}
 		return func(a Act) bool {
-			switch {
-			case all:
-				return true
-			case a.Name == "delete":
-				return seen[term.Key(start)]
-			}
-			return len(a.Args) == 0 || seen[term.Key(a.Args[len(a.Args)-1])]
+			v := makes(a)
+			return all && !often || v != nil && (seen[term.Key(v)] || all && (a.Name == "cas" || others[term.Key(v)]))
 		}
 	}
 }
@@ -170,6 +178,7 @@ func Set() Object {
 	return Object{
 		Start: func(string) term.Term { return term.List{} },
 		Pure:  func(a Act) bool { return a.Name == "contains" || a.Name == "members" },
+		Helps: helpSet,
 		Apply: func(state term.Term, a Act) (next, answer term.Term) {
 			all, _ := state.(term.List)
 			if a.Name == "members" {
@@ -194,6 +203,18 @@ func Set() Object {
 	}
 }
 
+// helpSet: whether a term is in it matters when somebody was told of it.
+func helpSet(told, _ []Act, _ bool) func(Act) bool {
+	seen, all := map[any]bool{}, false
+	for _, a := range told {
+		all = all || a.Name == "members"
+		if a.Name == "contains" && len(a.Args) > 0 {
+			seen[term.Key(a.Args[0])] = true
+		}
+	}
+	return func(a Act) bool { return all || len(a.Args) > 0 && seen[term.Key(a.Args[0])] }
+}
+
 // Queue gives back what was put in, the oldest first.
 //
 //	push(x)   → anything
@@ -201,6 +222,7 @@ func Set() Object {
 func Queue() Object {
 	return Object{
 		Start: func(string) term.Term { return term.List{} },
+		Helps: helpQueue,
 		Apply: func(state term.Term, a Act) (next, answer term.Term) {
 			all, _ := state.(term.List)
 			switch {
@@ -214,6 +236,20 @@ func Queue() Object {
 			return nil, nil
 		},
 	}
+}
+
+// helpQueue: what nobody has got would only be in the way, unless it is not known what somebody got.
+func helpQueue(told, _ []Act, _ bool) func(Act) bool {
+	got, all := map[any]bool{}, false
+	for _, a := range told {
+		switch {
+		case a.Name == "pop" && a.Answer != nil:
+			got[term.Key(a.Answer)] = true
+		case a.Name == "pop":
+			all = true
+		}
+	}
+	return func(a Act) bool { return all || a.Name != "push" || len(a.Args) > 0 && got[term.Key(a.Args[0])] }
 }
 
 // Lock is held by one client at most.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"netsplit/kit/grade"
@@ -19,8 +18,15 @@ type Proof struct {
 	OK       bool                   `json:"ok"`
 
 	Faults []string `json:"faults,omitempty"` // what is wrong, in words
-	Seeds  int      `json:"seeds"`
-	Millis int64    `json:"ms"`
+	// Warnings are about what does not make the lab unsound: a ledger that is out of date, a grade on too few seeds.
+	Warnings []string `json:"warnings,omitempty"`
+	Seeds    int      `json:"seeds"`
+	Millis   int64    `json:"ms"`
+
+	Tasks         []string                 `json:"tasks"` // of the lab, in order: the columns of the matrix
+	StarterTasks  map[string]grade.Verdict `json:"starter_tasks,omitempty"`
+	SolutionTasks map[string]grade.Verdict `json:"solution_tasks,omitempty"`
+	Ledger        *FlakeLedger             `json:"ledger,omitempty"` // what a soak found out just now
 }
 
 // MutantProof compares a mutant's verdict with the pinned one. Want and Got are whole verdicts; Tasks has the
@@ -30,6 +36,7 @@ type MutantProof struct {
 	Got   grade.Verdict        `json:"got"`
 	About string               `json:"about,omitempty"`
 	Tasks map[string]TaskProof `json:"tasks,omitempty"`
+	Tests bool                 `json:"tests,omitempty"` // it is one of those that a student's tests are tried on
 }
 
 // TaskProof is one cell of the kill matrix.
@@ -39,12 +46,13 @@ type TaskProof struct {
 }
 
 // Check proves that a lab is sound: its starter fails, its solution passes with full score, every mutant gets its
-// pinned verdict, and the solution's tests catch every wrong program.
+// pinned verdict, the solution's tests catch every wrong program, and the hints are of use.
 func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (Proof, error) {
 	if o.Seed == 0 {
 		o.Seed = 1 // a check is the same each time
 	}
-	p := Proof{Lab: l.Slug, Mutants: map[string]MutantProof{}, OK: true, Seeds: o.Seeds}
+	o.tested = map[string]grade.Finding{} // mutants keep the solution's tests, which say nothing about the mutants
+	p := Proof{Lab: l.Slug, Mutants: map[string]MutantProof{}, OK: true, Seeds: o.Seeds, Tasks: l.Manifest.TaskNames()}
 	if p.Seeds <= 0 {
 		p.Seeds = l.Manifest.Seeds
 	}
@@ -62,7 +70,13 @@ func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (Proof, error) {
 			return p, err
 		}
 	}
-	return p, g.checkTestMutants(ctx, l, o, &p)
+	if err := g.checkTestMutants(ctx, l, o, &p); err != nil {
+		return p, err
+	}
+	for _, f := range l.HintFaults() {
+		p.fault("%s", f)
+	}
+	return p, nil
 }
 
 func (p *Proof) fault(format string, args ...any) {
@@ -81,6 +95,9 @@ func (g *Grader) gradeFor(ctx context.Context, l *Lab, sub Submission, err error
 			return nil, err
 		}
 		p.Millis += r.Millis
+		if err := g.unload(); err != nil {
+			return nil, err
+		}
 		if tries == calmTries || !starved(r) {
 			return r, nil
 		}
@@ -91,6 +108,14 @@ func (g *Grader) gradeFor(ctx context.Context, l *Lab, sub Submission, err error
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// unload frees what was graded last: a check grades dozens of programs, each of which takes nearly a hundred megabytes.
+func (g *Grader) unload() error {
+	if g.Env.Unload == nil {
+		return nil
+	}
+	return g.Env.Unload()
 }
 
 // A check grades again what a busy machine made unclear, so many times in all and after such a pause: it asks what the lab
@@ -113,7 +138,7 @@ func (g *Grader) checkStarter(ctx context.Context, l *Lab, o Options, p *Proof) 
 	if err != nil {
 		return err
 	}
-	p.Starter = r.Verdict
+	p.Starter, p.StarterTasks = r.Verdict, taskVerdicts(r)
 	switch {
 	case r.Verdict != grade.Fail:
 		p.fault("the starter gets %s, not fail", r.Verdict)
@@ -129,10 +154,19 @@ func (g *Grader) checkSolution(ctx context.Context, l *Lab, o Options, p *Proof)
 	if err != nil {
 		return err
 	}
-	if p.Solution = r.Verdict; r.Verdict != grade.Pass || r.Score != r.Max {
+	p.Solution, p.SolutionTasks = r.Verdict, taskVerdicts(r)
+	if r.Verdict != grade.Pass || r.Score != r.Max {
 		p.fault("the solution gets %s, %d of %d points: %s", r.Verdict, r.Score, r.Max, complaint(r))
 	}
 	return nil
+}
+
+func taskVerdicts(r *grade.Result) map[string]grade.Verdict {
+	all := map[string]grade.Verdict{}
+	for _, t := range r.Tasks {
+		all[t.Name] = t.Verdict
+	}
+	return all
 }
 
 func (g *Grader) checkMutant(ctx context.Context, l *Lab, m Mutant, o Options, p *Proof) error {
@@ -199,58 +233,22 @@ func (g *Grader) checkTestMutants(ctx context.Context, l *Lab, o Options, p *Pro
 			return err
 		}
 		g.say("%s: tests with mutant %s", l.Slug, m.Name)
-		report, err := g.runTests(ctx, l, wrong.Files, ref.Tests, o.Seed)
+		runs, err := g.runTests(ctx, l, wrong.Files, ref.Tests, o.Seed)
 		if err != nil {
 			return fmt.Errorf("mutant %s: %w", m.Name, err)
 		}
-		proof := MutantProof{Want: grade.Fail, Got: grade.Fail, About: m.About}
-		if report.Passed {
+		proof := MutantProof{Want: grade.Fail, Got: grade.Fail, About: m.About, Tests: true}
+		if failed := len(runs.failed()); failed < len(runs) {
 			proof.Got = grade.Pass
-			p.fault("mutant %s passes the solution's tests", m.Name)
+			p.fault("mutant %s passes the solution's tests, %d times of %d", m.Name, len(runs)-failed, len(runs))
 		}
+		proof.Tasks = map[string]TaskProof{l.Tests.Task: {Want: proof.Want, Got: proof.Got}}
 		p.Mutants[m.Name] = proof
 	}
 	if tried == 0 {
 		p.fault("it grades tests and has no mutant with tests: true")
 	}
 	return nil
-}
-
-// Matrix prints the kill matrix: a line for each mutant, what it got for each task that tells it from the
-// solution.
-func (p Proof) Matrix() string {
-	var b strings.Builder
-	var names []string
-	for n := range p.Mutants {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	width := 0
-	for _, n := range names {
-		width = max(width, len(n))
-	}
-	for _, n := range names {
-		m := p.Mutants[n]
-		mark := "caught"
-		if m.Want != m.Got {
-			mark = "SURVIVED"
-		}
-		fmt.Fprintf(&b, "  %-*s  %-8s  %s\n", width, n, mark, m.cells())
-	}
-	return b.String()
-}
-
-func (m MutantProof) cells() string {
-	var cells []string
-	for task, t := range m.Tasks {
-		cell := fmt.Sprintf("%s %s", task, t.Got)
-		if t.Got != t.Want {
-			cell += fmt.Sprintf(" (pinned %s)", t.Want)
-		}
-		cells = append(cells, cell)
-	}
-	slices.Sort(cells)
-	return strings.Join(cells, ", ")
 }
 
 // complaint gives the first reason why a result is no pass.

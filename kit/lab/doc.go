@@ -105,6 +105,18 @@
 // out seeds (lab start --seed N) and grades with them (grade --seed N): then the answers must at least be those of that
 // seed. Answers are graded on one seed; --seeds is refused for them.
 //
+// # Shorter runs
+//
+// When a run of a code lab fails, the grader looks for a part of it that fails the same way, and explains the failure with
+// that: the same seed with fewer faults, requests, clients and nodes. What is left out is not sent and not recorded; its client is
+// told that it was refused, or that the answer was lost if it was in the whole run, and this takes as long as it took there. So
+// Drive must bear to be refused, as it must anyhow, and give up in the end; and it should pass time with Sleep, so that clients keep
+// their distance. Setup and Observe are done whole. A run fails the same way when the same task fails and the finding's Why is the same but for
+// names, numbers and quoted text: keep Why of one kind of mistake in one form of words. A shorter run in which the solution
+// fails the same way does not count, so a check that takes what was not asked for what was not answered does no harm; it only
+// makes the runs longer that are found. Requests that a client makes without a pause, such as one look at all nodes, are first tried
+// together.
+//
 // # Trust
 //
 // A verdict is made here, from what the grader recorded. A script runs in a child process with a memory limit and

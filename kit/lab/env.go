@@ -7,6 +7,7 @@ import (
 
 	"netsplit/kit"
 	"netsplit/kit/shell"
+	"netsplit/kit/sim"
 	"netsplit/kit/term"
 	"netsplit/kit/world"
 )
@@ -23,8 +24,11 @@ type Env struct {
 	Build func(ctx context.Context, src Source) (Program, error)
 	// Simulate starts nodes that all run one program.
 	Simulate func(ctx context.Context, p Program, o SimRun) (Simulation, error)
-	// Test runs a compiled test binary in the simulator's sandbox.
-	Test func(ctx context.Context, p Program, seed uint64) (TestReport, error)
+	// Test runs a compiled test binary in the simulator's sandbox, with each seed; it ends early after a run that did not
+	// end by itself.
+	Test func(ctx context.Context, p Program, seeds ...uint64) ([]TestReport, error)
+	// Unload frees the memory of programs that were simulated; none may be running. nil when there is nothing to free.
+	Unload func() error
 }
 
 // ScriptRun says what a script is run on.
@@ -66,6 +70,12 @@ func (e *CompileError) Error() string { return e.Text }
 type SimRun struct {
 	Nodes []kit.NodeName
 	Seed  uint64
+	// Clocks are the nodes' wall clocks that are wrong from the start, and by how much.
+	Clocks map[kit.NodeName]time.Duration
+	// Halt is where the run stands still to be looked at, and ends; nil for nowhere.
+	Halt *sim.Halt
+	// Events is how many entries of the event log are kept, the latest ones; 0 is the simulator's default.
+	Events int
 }
 
 // Simulation is a simulated cluster.

@@ -116,18 +116,49 @@ func fakeEnv() Env {
 		Simulate: func(_ context.Context, p Program, o SimRun) (Simulation, error) {
 			return &fakeWorld{nodes: o.Nodes, rows: map[any]term.Term{}, step: p.(fakeProgram).step(o.Seed), seed: o.Seed}, nil
 		},
-		Test: func(_ context.Context, p Program, _ uint64) (TestReport, error) {
-			f := p.(fakeProgram)
-			switch {
-			case strings.Contains(f.test, "always PASS"):
-				return TestReport{Passed: true, Output: "PASS"}, nil
-			case strings.Contains(f.test, "always FAIL"):
-				return TestReport{Output: "FAIL"}, nil
+		Test: func(_ context.Context, p Program, seeds ...uint64) (all []TestReport, err error) {
+			for _, seed := range seeds {
+				all = append(all, fakeTest(p.(fakeProgram), seed))
 			}
-			return TestReport{Passed: f.step(0) == 1, Output: "ran"}, nil
+			return all, nil
 		},
 	}
 }
+
+func fakeTest(f fakeProgram, seed uint64) TestReport {
+	switch {
+	case strings.Contains(f.test, "no function"):
+		return TestReport{Passed: true, Output: "testing: warning: no tests to run\nPASS\n"}
+	case strings.Contains(f.test, "never end"):
+		return TestReport{Why: "spinning: it did not become idle within 20s"}
+	case strings.Contains(f.test, "now and then with wrong ones"):
+		return TestReport{Passed: f.step(0) == 1 || seed%2 == 0, Output: "ran"}
+	case strings.Contains(f.test, "now and then"):
+		return TestReport{Passed: seed%2 == 0, Output: "--- FAIL: TestChance (0.00s)\n    main_test.go:7: tails\nFAIL\n"}
+	case strings.Contains(f.test, "ask too much"):
+		return TestReport{Output: manyFailures}
+	case strings.Contains(f.test, "always PASS"):
+		return TestReport{Passed: true, Output: "PASS"}
+	case strings.Contains(f.test, "always FAIL"):
+		return TestReport{Output: "FAIL"}
+	}
+	return TestReport{Passed: f.step(0) == 1, Output: "ran"}
+}
+
+// manyFailures is what go's testing package prints of three tests, of which the first and the third fail.
+const manyFailures = `=== RUN   TestOne
+--- FAIL: TestOne (0.00s)
+    main_test.go:7: 1 is not 2
+    --- FAIL: TestOne/part (0.00s)
+        main_test.go:9: nor is 3
+--- PASS: TestTwo (0.00s)
+some print
+--- FAIL: TestThree (0.00s)
+    main_test.go:20: it prints:
+        two lines
+FAIL
+exit status 1
+`
 
 type fakeProgram struct{ source, test string }
 

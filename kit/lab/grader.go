@@ -29,8 +29,12 @@ type Grader struct {
 type Options struct {
 	Seed  uint64 // of the first run; 0 draws one
 	Seeds int    // how many runs; 0 is what the manifest says
+	// Shown, when set, is given each failed task's history, as it is explained. It is called before Grade returns.
+	Shown func(sub Submission, t Telling)
 	// Shrink bounds the search for shorter runs to explain failures with, in labs that are simulated; zero is none.
 	Shrink ShrinkLimits
+	// tested is what tests got before, when many programs are graded that have the same; nil to judge them each time.
+	tested map[string]grade.Finding
 	// shown are shorter runs to show without a search, by task: those of a result that is replayed.
 	shown map[string]*grade.Shrunk
 }
@@ -87,6 +91,7 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 		return nil, err
 	}
 	led.fill(r)
+	led.tell(o.Shown)
 	if l.Tests != nil {
 		if err := g.gradeTests(ctx, l, sub, o, r); err != nil {
 			return nil, err
@@ -136,7 +141,7 @@ func DrawSeed() uint64 {
 
 func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
 	r := &grade.Result{Lab: l.Slug, Title: l.Manifest.Title, Kind: string(l.Manifest.Kind), Version: g.Version, Seed: o.Seed,
-		Seeds: o.Seeds, Isolation: isolationCode,
+		Seeds: o.Seeds, Isolation: isolationCode, Standing: l.Standing(),
 		Submission: grade.Submission{Dir: sub.Dir, Name: sub.Name, Digest: sub.Digest()}}
 	if l.Manifest.Kind.live() {
 		r.Isolation = isolationScript + "not run"

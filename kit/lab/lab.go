@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/grade"
@@ -66,6 +67,9 @@ type Plan struct {
 	// the student left cut is still cut. In an answer lab it reads the facts that are asked for, before the work: what
 	// counts is how the cluster was found.
 	Observe func(ctx context.Context, w *World) error
+	// Clocks are the nodes whose wall clocks are wrong from the start of a simulated run, and by how much; World.Clock makes
+	// them jump later. It is on record as if it had been ordered at the start.
+	Clocks map[kit.NodeName]time.Duration
 	// Checks judge the history, each for one task. Several checks of one task must all pass.
 	Checks []Check
 }
@@ -91,8 +95,9 @@ type Lab struct {
 	Definition
 	Manifest Manifest
 	Mutants  []Mutant
-	files    fs.FS // labs/<slug>
-	solution fs.FS // solutions/<slug>
+	Ledger   *FlakeLedger // of the last soak on record; nil when there is none
+	files    fs.FS        // labs/<slug>
+	solution fs.FS        // solutions/<slug>
 }
 
 // Brief is the text of the lab's README.md after the front matter, in Markdown.
@@ -169,6 +174,9 @@ func load(labs, solutions fs.FS, d Definition) (*Lab, error) {
 		return nil, err
 	}
 	if l.Mutants, err = loadMutants(l); err != nil {
+		return nil, err
+	}
+	if l.Ledger, err = loadLedger(l); err != nil {
 		return nil, err
 	}
 	return l, l.checkFiles()

@@ -26,6 +26,9 @@ type Mutant struct {
 	// Tests says that this mutant is one of the wrong programs that a student's tests are tried on, instead of a
 	// submission that is graded. Tasks must then be empty.
 	Tests bool `yaml:"tests"`
+	// Clue says to whose tests do not catch it where such a mutant goes wrong, and not how: "what a refused withdrawal
+	// leaves behind".
+	Clue string `yaml:"clue"`
 }
 
 // Edit replaces one piece of one file.
@@ -38,6 +41,8 @@ type Edit struct {
 const (
 	verdictFile = "verdict.yaml"
 	maxMutants  = 40
+	// mutantPrefix stands before a mutant's name in that of its submission.
+	mutantPrefix = "mutant "
 )
 
 func loadMutants(l *Lab) ([]Mutant, error) {
@@ -83,6 +88,9 @@ func loadMutant(l *Lab, name string) (Mutant, error) {
 	}
 	if m.Tests != (len(m.Tasks) == 0) {
 		return m, fmt.Errorf("pin the verdict of a task, or say tests: true")
+	}
+	if m.Tests != (strings.TrimSpace(m.Clue) != "") {
+		return m, fmt.Errorf("a mutant with tests: true has a clue, and no other has: where it goes wrong, not how")
 	}
 	for task, v := range m.Tasks {
 		if _, ok := l.Manifest.Task(task); !ok {

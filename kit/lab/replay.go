@@ -25,14 +25,9 @@ type ReplayOptions struct {
 // Replay runs the case that a result rests on again: the first failing or unclear seed, or the first of all when
 // everything passed; and then the shorter runs that explain its failures. A submission that has changed since is an error.
 func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, how ReplayOptions) (Replay, error) {
-	sub, err := l.reopen(old.Submission)
+	sub, err := l.unchanged(old)
 	if err != nil {
 		return Replay{}, err
-	}
-	if sub.Digest() != old.Submission.Digest {
-		return Replay{}, &kit.Error{Op: "replay", What: old.Submission.Name, Kind: kit.Invalid,
-			Err:  errors.New("the work has changed since it was graded, so the run would be another"),
-			Hint: fmt.Sprintf("\"netsplit grade %s --seed %d\" grades it as it is now with the same seed", quoteArg(sub.Name), old.Seed)}
 	}
 	o := Options{Seed: caseSeed(old), Seeds: 1}
 	if !how.Full {
@@ -54,6 +49,17 @@ func (g *Grader) Replay(ctx context.Context, l *Lab, old *grade.Result, how Repl
 	rep.Differences = append(rep.Differences, differences("the first replay", r, again)...)
 	rep.Differences = append(rep.Differences, otherShown("the first replay", shownIn(r, o.Seed), again)...)
 	return rep, nil
+}
+
+// unchanged reads a recorded submission again and sees to it that it is the same.
+func (l *Lab) unchanged(old *grade.Result) (Submission, error) {
+	sub, err := l.reopen(old.Submission)
+	if err == nil && sub.Digest() != old.Submission.Digest {
+		err = &kit.Error{Op: "replay", What: old.Submission.Name, Kind: kit.Invalid,
+			Err:  errors.New("the work has changed since it was graded, so the run would be another"),
+			Hint: fmt.Sprintf("\"netsplit grade %s --seed %d\" grades it as it is now with the same seed", quoteArg(sub.Name), old.Seed)}
+	}
+	return sub, err
 }
 
 // shownIn gives the shorter runs of a seed that a result shows, by task.

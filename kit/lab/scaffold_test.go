@@ -43,6 +43,9 @@ func TestScaffold(t *testing.T) {
 			if err := l.checkFiles(); err != nil {
 				t.Error(err)
 			}
+			if faults := l.HintFaults(); len(faults) > 0 {
+				t.Errorf("%q", faults)
+			}
 			if wrong, err := loadMutants(l); err != nil || len(wrong) < 3 {
 				t.Errorf("%d wrong answers, %v", len(wrong), err)
 			}

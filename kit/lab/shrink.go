@@ -18,9 +18,15 @@ type ShrinkLimits struct {
 	// Runs is how many shorter runs are tried. Within it the outcome is the same on every machine.
 	Runs int
 	// Wall is how long they may take, should the machine be slow; the search then ends with the shortest run that it has, and
-	// the result says so.
+	// the result says so. The first few runs, which are the best guesses, are made in any case.
 	Wall time.Duration
 }
+
+// Whatever the machine, so many shorter runs are tried; but nothing takes longer than so many times what it should.
+const (
+	shrinkLeast = 12
+	shrinkLate  = 6
+)
 
 // DefaultShrink is what "netsplit grade" spends.
 var DefaultShrink = ShrinkLimits{Runs: 160, Wall: 8 * time.Second}
@@ -106,13 +112,26 @@ func (g *Grader) failing(l *Lab, work prepared, e *entry) *failing {
 
 // shrink searches, and has the task explained with what it finds.
 func (f *failing) shrink(ctx context.Context, e *entry, limits ShrinkLimits) error {
-	timed, cancel := context.WithTimeout(ctx, limits.Wall)
+	late, cancel := context.WithTimeout(ctx, shrinkLate*limits.Wall)
 	defer cancel()
+	timed, stop := context.WithCancel(late)
+	defer stop()
+	began := time.Now()
 	jobs := f.g.Jobs
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
-	s := newSearch(len(f.items), jobs, limits.Runs, func(sets []set) []bool { return f.fails(timed, sets) })
+	var s *search
+	s = newSearch(len(f.items), jobs, limits.Runs, func(sets []set) []bool {
+		if s.tried > shrinkLeast && time.Since(began) > limits.Wall {
+			stop()
+		}
+		if timed.Err() != nil {
+			s.halt()
+			return make([]bool, len(sets))
+		}
+		return f.fails(timed, sets)
+	})
 	f.search(timed, s)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -250,7 +269,7 @@ func (f *failing) fails(ctx context.Context, sets []set) []bool {
 func (f *failing) try(ctx context.Context, in set) *trial {
 	p := partOf(f.items, in)
 	t, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, f.work, p)
-	if err != nil || !f.same(t) || tells(t.findings[f.task], p.without) {
+	if err != nil || !f.same(t) || !f.teaches(t, p) {
 		return nil
 	}
 	if f.reference.program == nil {
@@ -263,10 +282,15 @@ func (f *failing) try(ctx context.Context, in set) *trial {
 	return t
 }
 
-// tells reports whether a finding speaks of one of some nodes: it should not, if they are not there.
-func tells(got grade.Finding, nodes []kit.NodeName) bool {
-	return slices.ContainsFunc(words.FindAllString(got.Why+" "+got.Expected+" "+got.Actual, -1), func(w string) bool {
-		return slices.Contains(nodes, kit.NodeName(w))
+// teaches reports whether the words of a shorter run's finding still make sense: expected and actual differ, if they did, and it
+// does not speak of a node that is not there.
+func (f *failing) teaches(t *trial, p part) bool {
+	got := t.findings[f.task]
+	if got.Expected == got.Actual && f.finding.Expected != f.finding.Actual {
+		return false
+	}
+	return !slices.ContainsFunc(words.FindAllString(got.Why+" "+got.Expected+" "+got.Actual, -1), func(w string) bool {
+		return slices.Contains(p.without, kit.NodeName(w))
 	})
 }
 
@@ -292,14 +316,19 @@ const maxStory = 12
 func (f *failing) explained(short *trial) grade.Finding {
 	got := short.findings[f.task]
 	got.Receipts, got.Credit = f.finding.Receipts, f.finding.Credit
+	return wholeStory(got, short.history)
+}
+
+// wholeStory adds what is left of the work to the evidence of a shorter run's finding, if that stays a story.
+func wholeStory(got grade.Finding, h *history.History) grade.Finding {
 	evidence := slices.Clone(got.Evidence)
-	for _, o := range short.history.During(history.Work).Ops {
+	for _, o := range h.During(history.Work).Ops {
 		if !slices.Contains(evidence, o.ID) {
 			evidence = append(evidence, o.ID)
 		}
 	}
 	const linesEach = 2 // a request and its answer
-	if len(got.Evidence) > 0 && linesEach*len(evidence)+len(short.history.During(history.Work).Faults) <= maxStory {
+	if len(got.Evidence) > 0 && linesEach*len(evidence)+len(h.During(history.Work).Faults) <= maxStory {
 		if got.Focus == 0 {
 			got.Focus = got.Evidence[len(got.Evidence)-1]
 		}

@@ -69,6 +69,12 @@ func newSearch(n, jobs, runs int, test func([]set) []bool) *search {
 // spent reports whether the search may look at no further set.
 func (s *search) spent() bool { return s.tried >= s.runs }
 
+// halt ends the search. It may be called by test, whose answer then counts for nothing.
+func (s *search) halt() {
+	s.tried--
+	s.runs = s.tried
+}
+
 // first gives the first set that has the property, or -1. Those behind it may have been tested; they do not count.
 func (s *search) first(sets []set) int {
 	for i := range sets {

@@ -183,6 +183,31 @@ func TestSearchIsTheSameWithAnyNumberOfJobs(t *testing.T) {
 	}
 }
 
+// TestHaltedSearch keeps the best set and counts only what was tested.
+func TestHaltedSearch(t *testing.T) {
+	for halt := range 12 {
+		asked := 0
+		var s *search
+		property := has("3 12")
+		s = newSearch(20, 1, 1000, func(sets []set) []bool {
+			if asked == halt {
+				s.halt()
+				return make([]bool, len(sets))
+			}
+			asked++
+			return []bool{property(sets[0])}
+		})
+		var units [][]int
+		for i := range 20 {
+			units = append(units, []int{i})
+		}
+		s.drop(units)
+		if s.tried != halt || !s.spent() || !property(s.best) {
+			t.Errorf("halted after %d: %d tried, %v", halt, s.tried, s.best)
+		}
+	}
+}
+
 // TestRanges reads what it writes and refuses the rest.
 func TestRanges(t *testing.T) {
 	for _, c := range []string{"", "1", "1-3", "1,3", "2-4,7,9-10"} {
@@ -330,8 +355,14 @@ func TestShrinkKeepsTheReason(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		judge func(asked, counted int) string // why it fails, empty when it does not
-		want  int                             // requests left
+		want  int                             // requests left; -1 is no shorter run
 	}{
+		{"expected and actual are the same below three", func(asked, counted int) string {
+			if counted == asked {
+				return ""
+			}
+			return "wrong"
+		}, 3},
 		{"any failure", func(asked, counted int) string { return "wrong" }, -1},
 		{"another reason below three", func(asked, counted int) string {
 			switch {
@@ -363,7 +394,7 @@ func TestShrinkKeepsTheReason(t *testing.T) {
 				total, _ := h.Ops[len(h.Ops)-1].Outcome.Term()
 				n, _ := total.(term.Int)
 				if why := c.judge(len(h.Ops)-1, int(n)); why != "" {
-					return grade.Failed(why, "", "", len(h.Ops))
+					return grade.Failed(why, fmt.Sprint(max(1, len(h.Ops)-2)), "1", len(h.Ops))
 				}
 				return grade.Passed()
 			}}}}

@@ -143,7 +143,7 @@ func (l *Lab) Mutated(m Mutant) (Submission, error) {
 	if err != nil {
 		return ref, err
 	}
-	s := Submission{Name: "mutant " + m.Name, Files: map[string][]byte{}, Tests: map[string][]byte{}}
+	s := Submission{Name: mutantPrefix + m.Name, Files: map[string][]byte{}, Tests: map[string][]byte{}}
 	for name, src := range all {
 		switch {
 		case l.Manifest.Kind.live() && scriptFile(name), l.Manifest.Kind == Code && goFile(name):

@@ -22,17 +22,19 @@ type System struct {
 
 // Env gives the functions that grading needs.
 func (s *System) Env() Env {
-	return Env{Cluster: startCluster, Script: runScript, Build: s.build, Simulate: s.simulate, Test: s.test}
+	return Env{Cluster: startCluster, Script: runScript, Build: s.build, Simulate: s.simulate, Test: s.test, Unload: s.Close}
 }
 
-// Close releases the simulator.
+// Close releases the simulator, in which nothing may run any more. What is simulated later makes a new one.
 func (s *System) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.engine == nil {
 		return nil
 	}
-	return s.engine.Close(context.Background())
+	engine := s.engine
+	s.engine = nil
+	return engine.Close(context.Background())
 }
 
 // startCluster starts node processes that end with this process at the latest.
@@ -62,15 +64,20 @@ func (s *System) load(ctx context.Context, p *sim.Program) (*sim.Engine, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.engine == nil {
-		dir, err := sim.CacheDir()
-		if err != nil {
-			dir = "" // slower, no more
-		}
-		if s.engine, err = sim.NewEngine(context.WithoutCancel(ctx), sim.Compiled, dir); err != nil {
+		var err error
+		if s.engine, err = newEngine(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return s.engine, s.engine.Load(ctx, p)
+}
+
+func newEngine(ctx context.Context) (*sim.Engine, error) {
+	dir, err := sim.CacheDir()
+	if err != nil {
+		dir = "" // slower, no more
+	}
+	return sim.NewEngine(context.WithoutCancel(ctx), sim.Compiled, dir)
 }
 
 // simulate starts a simulated cluster. A program whose nodes do not come up is no error: it is a simulation in
@@ -81,7 +88,8 @@ func (s *System) simulate(ctx context.Context, p Program, o SimRun) (Simulation,
 	if err != nil {
 		return nil, err
 	}
-	w, err := sim.New(ctx, sim.Config{Engine: engine, Program: program, Nodes: o.Nodes, Seed: o.Seed})
+	w, err := sim.New(ctx, sim.Config{Engine: engine, Program: program, Nodes: o.Nodes, Seed: o.Seed,
+		Skew: o.Clocks, Halt: o.Halt, MaxEvents: o.Events})
 	var e *kit.Error
 	if errors.As(err, &e) && ctx.Err() == nil && (e.Kind == kit.Invalid || e.Kind == kit.Unavailable) {
 		return stillborn{nodes: o.Nodes, why: e}, nil

@@ -33,7 +33,7 @@ Greet.
 	labs := fstest.MapFS{
 		"greeter/README.md":                 {Data: []byte(readme)},
 		"greeter/starter/main.go":           {Data: []byte(program1("return term.Atom(\"nothing\"), nil"))},
-		"greeter/mutants/rude/verdict.yaml": {Data: []byte("about: says the wrong word\ntests: true\nedits: [{file: words.go, old: '\"hello\"', new: '\"go away\"'}]\n")},
+		"greeter/mutants/rude/verdict.yaml": {Data: []byte("about: says the wrong word\ntests: true\nclue: the word\nedits: [{file: words.go, old: '\"hello\"', new: '\"go away\"'}]\n")},
 	}
 	solutions := fstest.MapFS{
 		"greeter/main.go":       {Data: []byte(program1("return term.Atom(word()), nil"))},
@@ -219,8 +219,8 @@ func TestStudentTests(t *testing.T) {
 		verdict     grade.Verdict
 		says        string
 	}{
-		{"always pass", head + "func TestMain(m *testing.M) { os.Exit(0) }\n", grade.Fail, "it says the wrong word"},
-		{"prints PASS", head + "func TestX(t *testing.T) { println(\"--- PASS: TestX\\nPASS\"); os.Exit(0) }\n", grade.Fail, "it says the wrong word"},
+		{"always pass", head + "func TestMain(m *testing.M) { os.Exit(0) }\n", grade.Fail, "goes wrong in the word"},
+		{"prints PASS", head + "func TestX(t *testing.T) { println(\"--- PASS: TestX\\nPASS\"); os.Exit(0) }\n", grade.Fail, "goes wrong in the word"},
 		{"always fail", head + "func TestX(t *testing.T) { t.Fatal(\"no\") }\n", grade.Fail, "the tests fail with a right program"},
 		{"do not compile", head + "func TestX(t *testing.T) { nosuch() }\n", grade.Fail, "undefined: nosuch"},
 		{"embed the program", head + "import _ \"embed\"\n\n//go:embed words.go\nvar src string\n", grade.Fail, "has no place in a submission"},
@@ -264,7 +264,7 @@ func TestWithoutRaceDetector(t *testing.T) {
 	if !raced || testing.Short() {
 		t.Skip("the race detector is not at work")
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^(TestSolutionPassesInTheSimulator|TestBadPrograms|TestStudentTests)$", ".")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^(TestSolutionPassesInTheSimulator|TestBadPrograms|TestStudentTests|TestStandInTheSimulator|TestSchedulesTwice)$", ".")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

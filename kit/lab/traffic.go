@@ -8,6 +8,7 @@ import (
 	"netsplit/kit/grade"
 	"netsplit/kit/term"
 	"netsplit/kit/wire"
+	"netsplit/kit/world"
 )
 
 // trafficCounter is a world that knows what faults did to traffic; the simulator is one.
@@ -15,13 +16,44 @@ type trafficCounter interface {
 	Counts(from kit.NodeName) []wire.Counts
 }
 
-// takeTraffic puts on record how many messages each fault held back or lost, for the receipts. A real node counts
-// since its process began, and tells through its door.
+// takeTraffic puts on record how many messages each fault held back or lost, and what faults did to machines, for the
+// receipts. A real node counts since its process began, and tells through its door.
 func (w *World) takeTraffic(ctx context.Context) {
 	for _, from := range w.Nodes() {
 		for to, n := range w.stopped(ctx, from) {
 			w.Note(grade.TrafficNote(from, to), term.Int(n))
 		}
+	}
+	w.takeDamage()
+}
+
+// takeDamage is takeTraffic for what is not traffic that stood still.
+func (w *World) takeDamage() {
+	for _, n := range w.Nodes() {
+		if c, ok := can[trafficCounter](w.World); ok {
+			for _, to := range c.Counts(n) {
+				w.Note(grade.TouchedNote(n, to.Peer), term.Int(to.Delayed+to.Lost+to.Duplicated+to.Reordered))
+			}
+		}
+		m, ok := can[world.Machines](w.World)
+		if !ok {
+			continue
+		}
+		d, err := m.Damage(n)
+		if err != nil {
+			continue
+		}
+		var counts term.Map
+		for _, c := range []struct {
+			key string
+			n   int64
+		}{
+			{grade.DamageClockReads, int64(d.ClockReads)}, {grade.DamageLost, int64(d.Lost)}, {grade.DamageRefused, int64(d.Refused)},
+			{grade.DamageSlowSyncs, int64(d.SlowSyncs)}, {grade.DamageSlowed, d.Slowed.Microseconds()}, {grade.DamageWaited, int64(d.Waited)},
+		} {
+			counts = append(counts, term.Pair{Key: term.Atom(c.key), Value: term.Int(c.n)})
+		}
+		w.Note(grade.DamageNote(n), counts)
 	}
 }
 

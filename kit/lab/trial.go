@@ -243,12 +243,13 @@ func stoppedText(err error) string {
 
 // codeTrial runs the student's program on all nodes of a simulated cluster.
 func (g *Grader) codeTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, work prepared, t *trial) (err error) {
-	sim, err := g.Env.Simulate(ctx, work.program, SimRun{Nodes: l.nodes(s), Seed: t.seed})
+	sim, err := g.Env.Simulate(ctx, work.program, SimRun{Nodes: l.nodes(s), Seed: t.seed, Clocks: plan.Clocks})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, sim.Close()) }()
 	w := recordLess(sim, t.left)
+	w.clocksFromStart(plan.Clocks)
 	steps := []struct {
 		phase history.Phase
 		name  string

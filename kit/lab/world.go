@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"netsplit/kit"
@@ -227,6 +229,15 @@ func (w *World) Clock(n kit.NodeName, off time.Duration) error {
 		f.What, f.Detail = "mend", "clock"
 	}
 	return w.machine("set clock of", f, func(m world.Machines) error { return m.SetClock(n, off) })
+}
+
+// clocksFromStart records the clocks that a run began with.
+func (w *World) clocksFromStart(clocks map[kit.NodeName]time.Duration) {
+	for _, n := range slices.Sorted(maps.Keys(clocks)) {
+		if clocks[n] != 0 {
+			w.log.Fault(history.Fault{What: "clock", Node: n, Detail: signed(clocks[n])})
+		}
+	}
 }
 
 func signed(d time.Duration) string {

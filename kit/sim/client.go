@@ -18,6 +18,10 @@ type call struct {
 	waiter *waiter
 	done   bool // out is the answer
 	out    door.Outcome
+
+	client, verb string
+	asked        time.Duration
+	there        bool // it has reached the node
 }
 
 // afterEnd is how far the clock moves for a call in a world that has ended, so that clients who wait for a time do
@@ -53,10 +57,13 @@ func (w *World) Call(ctx context.Context, client string, node kit.NodeName, req 
 	if err != nil {
 		return door.FromError(err)
 	}
-	c := &call{node: n, waiter: newWaiter(ctx)}
+	c := &call{node: n, waiter: newWaiter(ctx), client: clean(client), verb: clean(req.Verb), asked: w.now}
 	w.calls[id] = c
 	w.note(Event{What: Ask, Node: node, ID: id, Size: len(line), Note: clean(client + " " + req.Verb)}, line)
-	w.order(client, n, line, func() { w.note(Event{What: Serve, Node: node, ID: id}, nil) }, func() {
+	w.order(client, n, line, func() {
+		c.there = true
+		w.note(Event{What: Serve, Node: node, ID: id}, nil)
+	}, func() {
 		w.finish(c, door.NotRunning("node "+string(node)+" does not run: "+n.why))
 	})
 	limit := w.now + w.timeout(ctx)

@@ -101,7 +101,11 @@ func (w *World) Damage(name kit.NodeName) (world.Damage, error) {
 	if err != nil {
 		return world.Damage{}, err
 	}
+	return n.hurt(), nil
+}
+
+func (n *node) hurt() world.Damage {
 	d := n.damage
 	d.Refused = n.disk.refused
-	return d, nil
+	return d
 }

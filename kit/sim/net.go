@@ -36,6 +36,7 @@ type link struct {
 	dice     dice
 	lanes    []*lane // of connections that live, in order of opening
 	counts   wire.Counts
+	packets  int // on their way
 }
 
 // conn is a connection: a lane each way. The dialler's is the first.
@@ -391,11 +392,13 @@ func (w *World) pushPacket(l *lane, it item) {
 			l.last = due
 		}
 		w.unqueue(l, -it.cost())
+		l.link.packets++
 		w.at(due, l.link.to, func() { w.arrivePacket(l, it) })
 	}
 }
 
 func (w *World) arrivePacket(l *lane, it item) {
+	l.link.packets--
 	if l.dead {
 		return // its bytes were taken off when the lane ended
 	}

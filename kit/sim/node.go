@@ -70,9 +70,13 @@ func (w *World) Node(name kit.NodeName) (NodeInfo, error) {
 	if err != nil {
 		return NodeInfo{}, err
 	}
+	return n.info(), nil
+}
+
+func (n *node) info() NodeInfo {
 	n.measure()
-	return NodeInfo{Name: name, Running: n.g != nil, Up: n.up, Paused: n.paused, Boots: n.boots, Reason: n.reason, Why: n.why,
-		CPU: time.Duration(n.steps) * Step, Memory: n.memory, Output: n.output.String()}, nil
+	return NodeInfo{Name: n.name, Running: n.g != nil, Up: n.up, Paused: n.paused, Boots: n.boots, Reason: n.reason, Why: n.why,
+		CPU: time.Duration(n.steps) * Step, Memory: n.memory, Output: n.output.String()}
 }
 
 func (n *node) measure() {

@@ -56,10 +56,10 @@ type waiter struct {
 	ctx  context.Context // may be nil: then nothing but its event wakes it
 }
 
-// interrupted gives a client whose wait has ended without its event.
+// interrupted gives a client whose wait has ended without its event, or with it while it stood still for a look.
 func (w *World) interrupted() *waiter {
 	for _, x := range w.parked {
-		if x.ctx != nil && (w.over != "" || x.ctx.Err() != nil) {
+		if x.done || x.ctx != nil && (w.over != "" || x.ctx.Err() != nil) {
 			return x
 		}
 	}
@@ -119,6 +119,9 @@ func (w *World) wakeAt(at time.Duration, x *waiter) {
 
 // step lets one thing happen. It gives the client that is to run next, if the event woke one.
 func (w *World) step() *waiter {
+	if x := w.halt(); x != nil {
+		return x
+	}
 	if x := w.interrupted(); x != nil {
 		return w.woken(x)
 	}

@@ -53,6 +53,7 @@ type Config struct {
 	CallTimeout time.Duration // of a Call whose context has no deadline; 60 s
 	BootTimeout time.Duration // for a node to open its door; 30 s
 	MaxEvents   int           // entries of the log that are kept; 100 000, none when negative
+	Halt        *Halt         // where the world stands still to be looked at; nil for nowhere
 }
 
 // Span is a range of times from which the seed draws.
@@ -144,6 +145,8 @@ type World struct {
 	calls    map[uint64]*call
 	arrivals map[[2]string]time.Duration // of the latest request of a client at a node
 	clients  int
+	halted   bool      // the moment of Config.Halt has come
+	frozen   []*waiter // clients that stand still since
 	waits    []*waiter // in Wait
 	panicked any       // what a client panicked with
 

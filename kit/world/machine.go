@@ -95,13 +95,13 @@ func (f DiskFault) String() string {
 
 // Damage is what faults did to one node since the world's start: the receipts of faults that are not of a link.
 type Damage struct {
-	Refused    int           // writes that its full disc did not take
-	Lost       int           // changes of its disc that were lost with the power, whole or in part
-	SlowSyncs  int           // syncs that its disc's rule made slower
-	ClockReads int           // readings of its clock that were wrong
-	Slowed     time.Duration // how much longer its computing took
-	Waited     int           // frames, requests and timers that waited for the end of a pause
-	Calls      int           // requests that it had been sent and never answered, because it was killed
+	Refused    int           `json:"refused"`     // writes that its full disc did not take
+	Lost       int           `json:"lost"`        // changes of its disc that were lost with the power, whole or in part
+	SlowSyncs  int           `json:"slow_syncs"`  // syncs that its disc's rule made slower
+	ClockReads int           `json:"clock_reads"` // readings of its clock that were wrong
+	Slowed     time.Duration `json:"slowed_ns"`   // how much longer its computing took
+	Waited     int           `json:"waited"`      // frames, requests and timers that waited for the end of a pause
+	Calls      int           `json:"calls"`       // requests that it had been sent and never answered, because it stopped
 }
 
 // Checks of the values that SetClock and SetPace take.

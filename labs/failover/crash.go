@@ -137,7 +137,11 @@ func restarted(h *history.History) grade.Finding {
 				fmt.Sprintf("%s on %s within %v", victims[i], o.Node, restartIn), where, o.ID, l.ops[o.Node])
 		}
 	}
-	f := alone(pids(h, first), pids(h, last), victims, "after the crash of others")
+	var causes []int
+	for _, o := range orders {
+		causes = append(causes, o.ID)
+	}
+	f := alone(pids(h, first), pids(h, last), victims, "after the crash of "+some(victims), causes...)
 	if f.Verdict == grade.Pass {
 		f.Receipts = append(f.Receipts, grade.Receipt{Fault: "kill workers", Bit: true,
 			Evidence: fmt.Sprintf("%d of them: %v", len(orders), victims)})

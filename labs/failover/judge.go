@@ -3,6 +3,7 @@ package failover
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"netsplit/kit"
@@ -33,7 +34,7 @@ func (p period) judge(all []look) grade.Finding {
 			least, most = min(least, len(l.runs[n])), max(most, len(l.runs[n]))
 		}
 		if most-least > 1 {
-			return grade.Failed(fmt.Sprintf("%s the workers are not spread evenly", p.since), p.even(), l.spread(p.nodes), l.evidence(p.nodes)...)
+			return grade.Failed(fmt.Sprintf("%s, the workers are not spread evenly", p.since), p.even(), l.spread(p.nodes), l.evidence(p.nodes)...)
 		}
 	}
 	return grade.Passed()
@@ -41,17 +42,65 @@ func (p period) judge(all []look) grade.Finding {
 
 // once wants each worker to run on one of the nodes.
 func (p period) once(l look) grade.Finding {
+	var missing, double, where []string
+	var ids []int
 	for _, w := range allWorkers() {
 		switch on := l.on(w, p.nodes); {
 		case len(on) == 0:
-			return grade.Failed(fmt.Sprintf("%s %s runs nowhere", p.since, w), fmt.Sprintf("each worker on one of %s", names(p.nodes)),
-				fmt.Sprintf("%s on none of them; %s", w, l.spread(p.nodes)), l.evidence(p.nodes)...)
+			missing = append(missing, w)
 		case len(on) > 1:
-			return grade.Failed(fmt.Sprintf("%s %s runs more than once", p.since, w), fmt.Sprintf("each worker on one of %s", names(p.nodes)),
-				fmt.Sprintf("%s on %s", w, names(on)), l.evidence(on)...)
+			double = append(double, w)
+			if len(double) <= shown {
+				where = append(where, fmt.Sprintf("%s on %s", w, names(on)))
+			}
+			for _, id := range l.evidence(on) {
+				if !slices.Contains(ids, id) {
+					ids = append(ids, id)
+				}
+			}
 		}
 	}
+	want := fmt.Sprintf("each worker on one of %s", names(p.nodes))
+	switch {
+	case len(missing) > 0:
+		return grade.Failed(fmt.Sprintf("%s, %s %s nowhere", p.since, some(missing), verb(missing, "runs", "run")), want,
+			fmt.Sprintf("%s, %d nowhere", l.spread(p.nodes), len(missing)), l.evidence(p.nodes)...)
+	case len(double) > 0:
+		return grade.Failed(fmt.Sprintf("%s, %s %s more than once", p.since, some(double), verb(double, "runs", "run")), want,
+			strings.Join(where, "; ")+more(double), ids...)
+	}
 	return grade.Passed()
+}
+
+// shown is how many workers an explanation names; of the others it gives the number.
+const shown = 3
+
+// some names a few of the workers: "worker_1, worker_2 and worker_3", "worker_1, worker_2, worker_3 and 7 others".
+func some(list []string) string {
+	switch n := len(list); {
+	case n == 1:
+		return list[0]
+	case n <= shown:
+		return strings.Join(list[:n-1], ", ") + " and " + list[n-1]
+	case n == shown+1:
+		return strings.Join(list[:shown], ", ") + " and another"
+	default:
+		return fmt.Sprintf("%s and %d others", strings.Join(list[:shown], ", "), n-shown)
+	}
+}
+
+func more(list []string) string {
+	if n := len(list) - shown; n > 0 {
+		return fmt.Sprintf("; and %d more", n)
+	}
+	return ""
+}
+
+func verb(list []string, one, many string) string {
+	if len(list) == 1 {
+		return one
+	}
+	return many
 }
 
 // even says how many workers a node may have.
@@ -93,7 +142,8 @@ func pidOf(o history.Op) (term.Pid, bool) {
 }
 
 // alone wants those workers of which first and later both tell to be the same processes; but not those that may differ.
-func alone(first, later map[string]history.Op, but []string, since string) grade.Finding {
+// Operations of cause say what happened in between.
+func alone(first, later map[string]history.Op, but []string, since string, cause ...int) grade.Finding {
 	for _, w := range allWorkers() {
 		a, known := first[w]
 		if !known || slices.Contains(but, w) {
@@ -103,17 +153,22 @@ func alone(first, later map[string]history.Op, but []string, since string) grade
 		b, still := later[w]
 		if !still {
 			return grade.Failed(fmt.Sprintf("%s ran on %s and did not have to move, but %s it runs elsewhere or not at all", w, a.Node, since),
-				"the same process on "+string(a.Node), "no such process there", a.ID)
+				"the same process on "+string(a.Node), "no such process there", evidence(a.ID, cause)...)
 		}
 		now, _ := pidOf(b)
 		if now.Node != before.Node {
 			return grade.Failed(fmt.Sprintf("%s ran on %s and did not have to move, but %s it runs on %s", w, a.Node, since, now.Node),
-				"the same process: "+term.String(before), term.String(now), a.ID, b.ID)
+				"the same process: "+term.String(before), term.String(now), evidence(a.ID, cause, b.ID)...)
 		}
 		if now != before {
 			return grade.Failed(fmt.Sprintf("%s ran on %s and was not concerned, but %s it is another process", w, a.Node, since),
-				"the same process: "+term.String(before), term.String(now), a.ID, b.ID)
+				"the same process: "+term.String(before), term.String(now), evidence(a.ID, cause, b.ID)...)
 		}
 	}
 	return grade.Passed()
+}
+
+// evidence puts what happened in between behind what was before.
+func evidence(before int, between []int, later ...int) []int {
+	return slices.Concat([]int{before}, between, later)
 }

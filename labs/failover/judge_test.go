@@ -52,10 +52,10 @@ func TestPeriod(t *testing.T) {
 		{"even", all, often(0, "1 4 7 10", "2 5 8", "3 6 9"), "pass"},
 		{"even on two", ab, often(0, "1 4 7 10 3", "2 5 8 6 9", "-"), "pass"},
 		{"what the lost node does counts for nothing", ab, often(0, "1 4 7 10 3", "2 5 8 6 9", "1 2 3 4 5 6 7 8 9 10"), "pass"},
-		{"one is missing", all, often(0, "1 4 7 10", "2 5", "3 6 9"), "fail: later worker_8 runs nowhere"},
-		{"missing for a moment", all, often(0, "1 4 7 10", "2 5 8", "3 6 9") + at(300, "1 4 7 10", "2 5 8", "3 6"), "fail: later worker_9 runs nowhere"},
-		{"one too many", all, often(0, "1 4 7 10", "2 5 8 3", "3 6 9"), "fail: later worker_3 runs more than once"},
-		{"uneven", all, often(0, "1 4 7 10", "2 5 8 3", "6 9"), "fail: later the workers are not spread evenly"},
+		{"one is missing", all, often(0, "1 4 7 10", "2 5", "3 6 9"), "fail: later, worker_8 runs nowhere"},
+		{"missing for a moment", all, often(0, "1 4 7 10", "2 5 8", "3 6 9") + at(300, "1 4 7 10", "2 5 8", "3 6"), "fail: later, worker_9 runs nowhere"},
+		{"one too many", all, often(0, "1 4 7 10", "2 5 8 3", "3 6 9"), "fail: later, worker_3 runs more than once"},
+		{"uneven", all, often(0, "1 4 7 10", "2 5 8 3", "6 9"), "fail: later, the workers are not spread evenly"},
 		{"hardly seen", all, at(0, "1", "", ""), "inconclusive"},
 	} {
 		f := period{0, 1e9, c.nodes, "later"}.judge(looks(parse(t, c.run)))
@@ -88,7 +88,7 @@ func TestRestarted(t *testing.T) {
 		{"all is well", crashed("worker_1", ""), "pass"},
 		{"it does not come back", crashed("nobody", ""), "fail: worker_1 crashed on a and does not run there again"},
 		{"a worker that had not crashed is another process", crashed("worker_1", `7100-7101 after c whereis "worker_9" => {"pid":"c.77"}`),
-			"fail: worker_9 ran on c and was not concerned, but after the crash of others it is another process"},
+			"fail: worker_9 ran on c and was not concerned, but after the crash of worker_1, worker_2 and worker_3 it is another process"},
 		{"nobody was killed", "1-2 killer a whereis \"worker_1\" => \"undefined\"", "inconclusive"},
 	} {
 		f := restarted(parse(t, c.run))
@@ -109,13 +109,13 @@ func TestLoss(t *testing.T) {
 	if f.Verdict != "pass" || len(f.Receipts) != 1 || !f.Receipts[0].Bit {
 		t.Errorf("%+v", f)
 	}
-	if f := l.takenOver(parse(t, before+"1000 kill c\n"+often(6200, "1 4 7 10", "2 5 8", "-")+"7500 restart c\n")); !strings.HasPrefix(f.Why, "5s after c was killed worker_3 runs nowhere") {
+	if f := l.takenOver(parse(t, before+"1000 kill c\n"+often(6200, "1 4 7 10", "2 5 8", "-")+"7500 restart c\n")); !strings.HasPrefix(f.Why, "5s after c was killed, worker_3, worker_6 and worker_9 run nowhere") {
 		t.Error(f.Why)
 	}
 	if f := l.returned(parse(t, run+often(12600, "1 4 7 10", "2 5 8", "3 6 9")+"13000-13001 x a read => 1")); f.Verdict != "pass" {
 		t.Error(f.Why)
 	}
-	if f := l.returned(parse(t, run+often(12600, "1 4 7 10 6", "2 5 8 3 9", "3 6 9")+"13000-13001 x a read => 1")); !strings.HasPrefix(f.Why, "5s after c was back worker_3 runs more than once") {
+	if f := l.returned(parse(t, run+often(12600, "1 4 7 10 6", "2 5 8 3 9", "3 6 9")+"13000-13001 x a read => 1")); !strings.HasPrefix(f.Why, "5s after c was back, worker_3, worker_6 and worker_9 run more than once") {
 		t.Error(f.Why)
 	}
 	if f := l.takenOver(parse(t, often(0, "1 4 7 10 6 9", "2 5 8 3", "")+"1000 kill c\n"+often(6200, "1 4 7 10 6", "2 5 8 3 9", "-")+"7500 restart c\n")); f.Receipts[0].Bit {

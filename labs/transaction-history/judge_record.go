@@ -1,6 +1,7 @@
 package transactionhistory
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -17,7 +18,7 @@ func (l *ledger) recorded(h *history.History) grade.Finding {
 	if f := l.opened(h); f.Verdict != grade.Pass {
 		return f
 	}
-	f := grade.All(l.audited, l.eachOnce, l.numbered, l.same)(h)
+	f := grade.All(l.audited, l.eachOnce, l.numbered, l.covered, l.same)(h)
 	if f.Verdict == grade.Pass {
 		f.Receipts = append(f.Receipts, l.receipt(h))
 	}
@@ -222,6 +223,36 @@ func (l *ledger) numbered(h *history.History) grade.Finding {
 				return grade.Failed(fmt.Sprintf("the entries of %s are not numbered without gaps", a.id),
 					fmt.Sprintf("number %d", i+1), fmt.Sprintf("number %d", n), op)
 			}
+		}
+	}
+	return grade.Passed()
+}
+
+// covered wants no entry to take more than there was: the entries of an account, one after the other, never lead below nothing.
+func (l *ledger) covered(h *history.History) grade.Finding {
+	left, copyOp, f := l.finalEntries(h)
+	if f.Verdict != grade.Pass {
+		return f
+	}
+	slices.SortStableFunc(left, func(a, b entry) int { return cmp.Compare(a.number, b.number) })
+	for _, a := range l.accounts {
+		balance := a.balance
+		for _, e := range left {
+			if e.account != a.id {
+				continue
+			}
+			had := balance
+			if balance += e.signed(); balance >= 0 {
+				continue
+			}
+			ids := []int{copyOp}
+			for _, o := range h.During(history.Work).Ops {
+				if touches(o, a.id) && str(o.Args[len(o.Args)-1]) == e.description {
+					ids = []int{o.ID, copyOp}
+				}
+			}
+			return grade.Failed(fmt.Sprintf("%s paid more than it had: its entry %d, %q", a.id, e.number, e.description),
+				fmt.Sprintf("a refusal, because there were only %d", had), fmt.Sprintf("a %s of %d", e.kind, e.amount), ids...)
 		}
 	}
 	return grade.Passed()

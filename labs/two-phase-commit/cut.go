@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"netsplit/kit"
@@ -128,8 +130,33 @@ func (c cut) order(w *lab.World, broken bool) error {
 }
 
 func (c cut) judge(h *history.History) grade.Finding {
-	f := grade.All(whole, sound, decided, prompt.Answered, recovered)(h)
+	f := explainCut(h, grade.All(whole, sound)(h))
+	if f.Verdict != grade.Fail {
+		f = grade.All(found(f), found(grade.All(decided, prompt.Answered, recovered)(h)))(h)
+	}
 	f.Receipts = append(f.Receipts, c.receipt(h))
+	return f
+}
+
+// explainCut says of a transfer that went wrong what can have led to it when nobody was killed.
+func explainCut(h *history.History, f grade.Finding) grade.Finding {
+	r, ok := about(h, f)
+	i := slices.IndexFunc(deeds(h), func(d grade.Deed) bool { return d.Name == r.id })
+	if !ok || i < 0 {
+		return f
+	}
+	for _, p := range deeds(h)[i].Places {
+		node, _, _ := strings.Cut(p.Name, " ")
+		switch {
+		case r.said() == grade.Committed && p.Held == grade.NotDone:
+			f.Why += fmt.Sprintf(". Either it was committed without a yes of %s; or %s said yes and gave it up before it heard the decision: by itself, or because its coordinator told it "+
+				`"aborted" while it was still collecting votes`, node, node)
+			return f
+		case r.said() == grade.Aborted && p.Held == grade.Done:
+			f.Why += fmt.Sprintf(". %s did it without having been told that it is committed", node)
+			return f
+		}
+	}
 	return f
 }
 

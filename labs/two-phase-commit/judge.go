@@ -47,6 +47,19 @@ func find(h *history.History, id string) (request, bool) {
 	return request{}, false
 }
 
+// about gives the transfer that a failure is about: its first evidence.
+func about(h *history.History, f grade.Finding) (request, bool) {
+	if f.Verdict != grade.Fail || len(f.Evidence) == 0 {
+		return request{}, false
+	}
+	all := requests(h)
+	i := slices.IndexFunc(all, func(r request) bool { return r.op.ID == f.Evidence[0] })
+	if i < 0 {
+		return request{}, false
+	}
+	return all[i], true
+}
+
 // said is what the client was told.
 func (r request) said() grade.Decision { return grade.Decided(r.op) }
 
@@ -243,17 +256,25 @@ func recovered(h *history.History) grade.Finding {
 		if r.op.Client != grader || r.said() == grade.Committed {
 			continue
 		}
-		evidence := []int{}
-		for _, earlier := range requests(h) { // who may have left a lock: transfers without an answer, else the last ones
-			if earlier.op.Client != grader && earlier.said() == grade.Undecided && earlier.meets(r) {
+		var evidence []int
+		for _, earlier := range requests(h) {
+			if earlier.op.Client != grader && earlier.meets(r) && earlier.troubled(h) {
 				evidence = append(evidence, earlier.op.ID)
 			}
 		}
 		return grade.Failed(fmt.Sprintf("%v after everything was whole again %s could not carry out a gift to an account of each node, although no other transfer was under way: "+
 			"one of them is still locked for a transfer of which its node has never heard the end", settleIn, r.op.Node),
-			"committed", grade.AnswerText(r.op), append(evidence[max(0, len(evidence)-3):], r.op.ID)...)
+			"committed", grade.AnswerText(r.op), append(evidence[:min(len(evidence), 2)], r.op.ID)...)
 	}
 	return grade.Passed()
+}
+
+// troubled reports whether a transfer may have left somebody in doubt: a node of it was killed meanwhile, or nobody was told of its
+// end, or somebody was long in answering. The first of those is the one that has left a lock; later ones met it.
+func (r request) troubled(h *history.History) bool {
+	return r.said() == grade.Undecided || r.op.End-r.op.Begin > 500*time.Millisecond || slices.ContainsFunc(h.Faults, func(f history.Fault) bool {
+		return f.What == "kill" && r.touches(f.Node) && r.op.Overlaps(f.At, f.At)
+	})
 }
 
 // meets reports whether two transfers have an account in common.

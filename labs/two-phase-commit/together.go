@@ -112,7 +112,7 @@ func before(h *history.History) *history.History {
 
 // agree judges the transfers that came one by one.
 func (t together) agree(h *history.History) grade.Finding {
-	return grade.All(whole, asItShould, decided, prompt.Answered)(before(h))
+	return grade.All(asItShould, whole, decided, prompt.Answered)(before(h))
 }
 
 // concurrent judges all of them.
