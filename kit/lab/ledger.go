@@ -85,9 +85,6 @@ func (led *ledger) settled() bool {
 	return !slices.ContainsFunc(led.lab.Scenarios, func(s Scenario) bool { return led.open(s.Name) })
 }
 
-// wantsMore reports whether some task lacks conclusive runs and has not failed.
-func (led *ledger) wantsMore() bool { return !led.settled() }
-
 // enter adds a run, and gives the news worth telling at once: tasks that failed for the first time.
 func (led *ledger) enter(t *trial) (news []string) {
 	led.runs = append(led.runs, grade.Run{Scenario: t.scenario, Seed: t.seed, Hash: t.hash, Millis: t.took.Milliseconds()})
