@@ -318,3 +318,35 @@ func TestTopLevel(t *testing.T) {
 		}
 	}
 }
+
+// scriptRunners are the only files outside of kit/shell that run a script in their own process, which its author's memory
+// and time are not bounded in: the shell of the person who typed it. Work to be graded goes through shell.RunIsolated.
+var scriptRunners = map[string]string{"cmd/netsplit/sh.go": "New"}
+
+func TestGradedScriptsRunApart(t *testing.T) {
+	isolated := 0
+	for _, f := range sources(t) {
+		if f.test || f.dir == "kit/shell" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if pkg, ok := sel.X.(*ast.Ident); !ok || pkg.Name != "shell" {
+				return true
+			}
+			switch name := sel.Sel.Name; {
+			case name == "RunIsolated":
+				isolated++
+			case (name == "New" || name == "RunFile") && scriptRunners[f.path] != name:
+				t.Errorf("%s: shell.%s runs a script in this process; use shell.RunIsolated", f.fset.Position(n.Pos()), name)
+			}
+			return true
+		})
+	}
+	if isolated != 1 {
+		t.Errorf("shell.RunIsolated is called in %d places, not one", isolated)
+	}
+}

@@ -234,6 +234,9 @@ func read(f Found, l *lab.Lab, seed uint64, own bool) (m Member) {
 		return m
 	}
 	sub, err := l.Open(dir)
+	if err == nil {
+		err = sub.Refused
+	}
 	if err != nil {
 		m.Problem = reason(err)
 		return m

@@ -132,6 +132,8 @@ type Result struct {
 	Seeds      int        `json:"seeds"`  // how many seeds were asked for
 	Millis     int64      `json:"ms"`     // wall time of the grading
 	LagMillis  int64      `json:"lag_ms"` // the longest the grader itself was kept from running
+	// Budgets names the budgets in real time that ran out, in words. What rests on such a run is inconclusive.
+	Budgets []string `json:"budgets,omitempty"`
 	// Problem is what kept the submission from being run at all (it does not compile, a file is missing); every
 	// task then has failed for that reason.
 	Problem string `json:"problem,omitempty"`

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -151,7 +150,8 @@ func (s *System) build(ctx context.Context, src Source) (Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, buildWall, fmt.Errorf("compiling took longer than %v", buildWall))
+	late := &Exhausted{"compiling", buildWall}
+	ctx, cancel := context.WithTimeoutCause(ctx, buildWall, late)
 	defer cancel()
 	build := sim.Build
 	if src.Tests != nil {
@@ -161,6 +161,9 @@ func (s *System) build(ctx context.Context, src Source) (Program, error) {
 	var e *kit.Error
 	if errors.As(err, &e) && (e.Kind == kit.Invalid || e.Kind == kit.Overloaded) {
 		return nil, &CompileError{Text: compilerText(e), Hint: e.Hint}
+	}
+	if err != nil && errors.Is(context.Cause(ctx), late) {
+		return nil, late
 	}
 	if err != nil {
 		return nil, err
@@ -196,6 +199,9 @@ func (s *System) test(ctx context.Context, p Program, seeds ...uint64) (reports 
 	defer func() { err = errors.Join(err, engine.Close(context.WithoutCancel(ctx))) }()
 	for _, seed := range seeds {
 		end, err := sim.Exec(ctx, sim.Config{Engine: engine, Program: program, Seed: seed, MaxCPU: testCPU})
+		if e := unfit(ctx, err); e != nil {
+			return append(reports, TestReport{Why: e.Error()}), nil
+		}
 		if err != nil {
 			return nil, err
 		}

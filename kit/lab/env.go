@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -46,6 +47,8 @@ type ScriptReport struct {
 	Answers map[string]term.Term
 	// Err is the student's mistake (syntax, an error raised, a limit); nil when the script ran to its end.
 	Err error
+	// OutOfTime says that ScriptRun.Wall ended it: real time, of which a busy machine has less to give.
+	OutOfTime bool
 	// Isolation says what kept the script apart from the grader.
 	Isolation string
 }
@@ -65,6 +68,18 @@ type CompileError struct{ Text, Hint string }
 
 // Error gives the compiler's text.
 func (e *CompileError) Error() string { return e.Text }
+
+// Exhausted is the error of a budget in real time that ran out before anything was known of the submission. It makes a
+// result inconclusive, never a failure: another machine might have been fast enough.
+type Exhausted struct {
+	Budget string // "compiling"
+	After  time.Duration
+}
+
+// Error says what took too long.
+func (e *Exhausted) Error() string {
+	return fmt.Sprintf("%s took longer than %v on this machine", e.Budget, e.After)
+}
 
 // SimRun says what to simulate.
 type SimRun struct {

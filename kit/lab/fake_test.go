@@ -207,6 +207,8 @@ func fakeScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, err
 			fmt.Fprintln(o.Out, "hello\x1b[31m")
 		case "mistake":
 			return ScriptReport{Err: &kit.Error{Op: "run.star", What: fmt.Sprintf("line %d", i+1), Kind: kit.Invalid, Err: errors.New("no such word"), Hint: "spell it right"}}, nil
+		case "wait for ever":
+			return ScriptReport{Answers: answers, OutOfTime: true, Err: &kit.Error{Op: "run.star", Kind: kit.Overloaded, Err: errors.New("it ran longer than 1m30s")}}, nil
 		case "the child cannot start":
 			return ScriptReport{}, errors.New("fork: no")
 		}

@@ -23,7 +23,7 @@ const (
 	FaultKill     FaultKind = "kill"     // kill -9: restart
 	FaultPowerOff FaultKind = "poweroff" // the same, and writes that were not synced are lost: restart
 	FaultPause    FaultKind = "pause"    // a node stands still: resume
-	FaultFull     FaultKind = "full"     // a disc has no room: mend
+	FaultFull     FaultKind = "full"     // a disc has no room, though not while its node starts: mend
 	FaultSlowDisc FaultKind = "slowdisc" // a disc syncs slowly: mend
 	FaultClock    FaultKind = "clock"    // a clock jumps, by up to a minute, forward or back: mend
 	FaultPace     FaultKind = "pace"     // a node computes 10 to 100 times slower: mend
@@ -187,6 +187,11 @@ func (m Menu) one(r *rand.Rand) drawn {
 		d.away = a
 		return d
 	}
+	// A node that starts writes to its disc at once, and ends when that is full: the two never meet.
+	starts := func(d drawn) drawn {
+		d.parts = append(d.parts, "room "+string(a))
+		return d
+	}
 	switch kind {
 	case FaultCut, FaultSlow, FaultLoss:
 		j := r.IntN(len(m.Nodes) - 1)
@@ -208,13 +213,13 @@ func (m Menu) one(r *rand.Rand) drawn {
 		d.steps = append(d.steps, back...)
 		return d
 	case FaultKill:
-		return away(node("node", "restart", FaultStep{Do: "kill"}))
+		return starts(away(node("node", "restart", FaultStep{Do: "kill"})))
 	case FaultPowerOff:
-		return away(node("node", "restart", FaultStep{Do: "poweroff"}))
+		return starts(away(node("node", "restart", FaultStep{Do: "poweroff"})))
 	case FaultPause:
 		return away(node("node", "resume", FaultStep{Do: "pause"}))
 	case FaultFull:
-		return node("disc", "mend", FaultStep{Do: "disc", Disk: world.DiskFault{Full: true}})
+		return starts(node("disc", "mend", FaultStep{Do: "disc", Disk: world.DiskFault{Full: true}}))
 	case FaultSlowDisc:
 		return node("disc", "mend", FaultStep{Do: "disc", Disk: world.DiskFault{Slow: ms(r, 10*time.Millisecond, 300*time.Millisecond)}})
 	case FaultClock:

@@ -3,12 +3,17 @@ package lab
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"netsplit/kit"
 )
@@ -23,6 +28,7 @@ const (
 	maxFileBytes = 512 << 10
 	maxTreeBytes = 4 << 20
 	maxDepth     = 4
+	maxEntries   = 10_000 // looked at, whether they are read or not
 )
 
 // anyFile accepts every file of a lab; labs are our own.
@@ -48,10 +54,13 @@ func answerFile(name string) bool { return name == AnswerFile || name == ScriptF
 // readTree reads the files that accept names. Links are refused rather than followed, hidden folders, vendor and
 // testdata are not entered, and every limit is an error that names the file.
 func readTree(fsys fs.FS, accept func(name string) bool) (map[string][]byte, error) {
-	files, total := map[string][]byte{}, 0
+	files, total, seen := map[string][]byte{}, 0, 0
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return refuse(name, plainError(err))
+		}
+		if seen++; seen > maxEntries {
+			return refuse(name, fmt.Sprintf("there are more than %d files and folders; hand in your work only", maxEntries))
 		}
 		if d.IsDir() {
 			return enter(name, d.Name())
@@ -65,12 +74,7 @@ func readTree(fsys fs.FS, accept func(name string) bool) (map[string][]byte, err
 		case len(files) == maxFiles:
 			return refuse(name, fmt.Sprintf("there are more than %d files", maxFiles))
 		}
-		if info, err := d.Info(); err != nil {
-			return err
-		} else if info.Size() > maxFileBytes {
-			return refuse(name, fmt.Sprintf("it has %d bytes, at most %d are read", info.Size(), maxFileBytes))
-		}
-		src, err := fs.ReadFile(fsys, name)
+		src, err := readBounded(fsys, name, maxFileBytes)
 		if err != nil {
 			return err
 		}
@@ -81,6 +85,82 @@ func readTree(fsys fs.FS, accept func(name string) bool) (map[string][]byte, err
 		return nil
 	})
 	return files, err
+}
+
+// readBounded reads an ordinary file of at most so many bytes, also when it is not the one any more that it was a moment
+// ago, or grows while it is read.
+func readBounded(fsys fs.FS, name string, most int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, refuse(name, plainError(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, refuse(name, plainError(err))
+	case !info.Mode().IsRegular():
+		return nil, refuse(name, "it is no ordinary file")
+	case info.Size() > most:
+		return nil, refuse(name, fmt.Sprintf("it has %d bytes, at most %d are read", info.Size(), most))
+	}
+	src, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
+		return nil, refuse(name, plainError(err))
+	case int64(len(src)) > most:
+		return nil, refuse(name, fmt.Sprintf("it grows while it is read; at most %d bytes are", most))
+	}
+	return src, nil
+}
+
+// plainError is the cause of a file error without the path, which the error around it names.
+func plainError(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// folder is a folder of the machine as a file system that stays inside it: a link that leads out is not followed, a pipe
+// is opened without waiting for its other end, and of a folder no more entries are listed than will be looked at.
+type folder struct{ root *os.Root }
+
+// openFolder opens dir; Close releases it.
+func openFolder(dir string) (folder, error) {
+	root, err := os.OpenRoot(dir)
+	return folder{root}, err
+}
+
+// Close releases the folder.
+func (f folder) Close() error { return f.root.Close() }
+
+// Open is fs.FS's.
+func (f folder) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("its name is no text")}
+	}
+	return f.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+// ReadDir is fs.ReadDirFS's.
+func (f folder) ReadDir(name string) ([]fs.DirEntry, error) {
+	file, err := f.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	dir, ok := file.(fs.ReadDirFile)
+	if !ok {
+		return nil, &fs.PathError{Op: "list", Path: name, Err: errors.New("it is no folder")}
+	}
+	list, err := dir.ReadDir(maxEntries + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return list, err
 }
 
 func enter(name, base string) error {

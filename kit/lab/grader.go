@@ -43,7 +43,7 @@ type Options struct {
 const (
 	isolationScript = "a fresh cluster of node processes on this machine; the script apart: "
 	isolationAnswer = "a fresh cluster of node processes on this machine; the answers are data, nothing of yours is run"
-	isolationCode   = "WebAssembly sandbox: no files, no network, no clock and no environment of this machine"
+	isolationCode   = "WebAssembly sandbox: no files, no network, no clock and no environment of this machine; compiled by its Go toolchain, which runs nothing of yours"
 )
 
 // prepared is a submission made ready to run.
@@ -69,14 +69,9 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	}
 	r := g.blank(l, sub, o)
 	if err != nil {
-		if kit.KindOf(err) != kit.Invalid {
+		if err := unrun(r, err); err != nil {
 			return nil, err
 		}
-		r.Problem = problemText(err)
-		for i := range r.Tasks {
-			r.Tasks[i].Verdict, r.Tasks[i].Why = grade.Fail, "the submission could not be run: "+firstLine(r.Problem)
-		}
-		r.Settle()
 		r.Millis = time.Since(began).Milliseconds()
 		return r, nil
 	}
@@ -100,6 +95,25 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	r.Settle()
 	r.Millis = time.Since(began).Milliseconds()
 	return r, nil
+}
+
+// unrun fills in the result of a submission that could not be run: failed when the submission is at fault, inconclusive
+// when a budget in real time ran out. Any other error is the harness's, and is given back.
+func unrun(r *grade.Result, err error) error {
+	verdict := grade.Fail
+	var late *Exhausted
+	switch {
+	case errors.As(err, &late):
+		verdict, r.Budgets = grade.Inconclusive, []string{late.Error()}
+	case kit.KindOf(err) != kit.Invalid:
+		return err
+	}
+	r.Problem = problemText(err)
+	for i := range r.Tasks {
+		r.Tasks[i].Verdict, r.Tasks[i].Why = verdict, "the submission could not be run: "+firstLine(r.Problem)
+	}
+	r.Settle()
+	return nil
 }
 
 // errNoSeed: answers are about the cluster of one seed, and nobody knows of which.
@@ -155,6 +169,9 @@ func (g *Grader) blank(l *Lab, sub Submission, o Options) *grade.Result {
 
 // prepare checks and compiles. A mistake of the student's is an error of kind Invalid.
 func (g *Grader) prepare(ctx context.Context, l *Lab, sub Submission) (prepared, error) {
+	if sub.Refused != nil {
+		return prepared{}, sub.Refused
+	}
 	if len(sub.Files) == 0 {
 		return prepared{}, refuse(sub.Name, "there is nothing to grade in it")
 	}

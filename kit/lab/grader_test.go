@@ -222,6 +222,76 @@ func TestBudgetThatRanOut(t *testing.T) {
 	}
 }
 
+// TestRealTimeBlamesNobody wants every budget in real time that runs out to be said, and to leave what rests on it
+// inconclusive.
+func TestRealTimeBlamesNobody(t *testing.T) {
+	c := fakeCatalog(t)
+	slow := fakeEnv()
+	slow.Build = func(_ context.Context, src Source) (Program, error) {
+		return nil, &Exhausted{"compiling", buildWall}
+	}
+	slowTests := fakeEnv()
+	slowTests.Build = func(ctx context.Context, src Source) (Program, error) {
+		if src.Tests != nil {
+			return nil, &Exhausted{"compiling", buildWall}
+		}
+		return fakeEnv().Build(ctx, src)
+	}
+	for _, tc := range []struct {
+		name, lab string
+		sub       Submission
+		env       Env
+		tasks     string
+		budget    string
+	}{
+		{"a script that waits", "steady-total", script("wait for ever"), fakeEnv(), "move inconclusive, look skipped", "run.star was still at work after 1m30s"},
+		{"a script that waits when all is done", "steady-total", script("move in a transaction\nlook in a transaction\nwait for ever"), fakeEnv(), "move pass, look pass", "run.star was still at work"},
+		{"a compiler that is slow", "counter", program("return 1", "real"), slow, "count inconclusive, crash inconclusive, tests skipped", "compiling took longer than 5m0s"},
+		{"a compiler that is slow with the tests", "counter", program("return 1", "real"), slowTests, "count pass, crash pass, tests inconclusive", "compiling took longer"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := (&Grader{Env: tc.env}).Grade(context.Background(), find(t, c, tc.lab), tc.sub, Options{Seed: 7, Seeds: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := verdicts(r); got != tc.tasks || len(r.Budgets) != 1 || !strings.Contains(r.Budgets[0], tc.budget) {
+				t.Errorf("%s; budgets %q", got, r.Budgets)
+			}
+		})
+	}
+}
+
+// TestRunShowsNoDeadline wants nothing in a run to see how much real time the grader has left.
+func TestRunShowsNoDeadline(t *testing.T) {
+	d := counter()
+	d.Tests = nil
+	pass := func(*history.History) grade.Finding { return grade.Passed() }
+	seen := false
+	d.Scenarios = []Scenario{{New: func(uint64) Plan {
+		return Plan{Checks: []Check{{"count", pass}, {"crash", pass}, {"tests", pass}}, Drive: func(ctx context.Context, _ *World) error {
+			_, seen = ctx.Deadline()
+			return nil
+		}}
+	}}}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	l := find(t, fakeCatalog(t, d), "counter")
+	if _, err := (&Grader{Env: fakeEnv()}).Grade(ctx, l, program("return 1", ""), Options{Seed: 1, Seeds: 1}); err != nil || seen {
+		t.Errorf("a deadline is seen: %v, %v", seen, err)
+	}
+}
+
+func TestTestsThatPeek(t *testing.T) {
+	for src, want := range map[string]string{
+		"package main\nimport \"testing\"": "", "package main\nimport (\n\tx \"runtime/debug\"\n)": "runtime/debug",
+		"package main\nimport . \"unsafe\"\nfunc": "unsafe", "package main; import `debug/buildinfo`": "debug/buildinfo", "no Go": "",
+	} {
+		if _, got := peeks(map[string][]byte{"x_test.go": []byte(src)}); got != want {
+			t.Errorf("%q: %q", src, got)
+		}
+	}
+}
+
 func TestInterruptedGradingIsAnError(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

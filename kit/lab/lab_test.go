@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -212,7 +213,8 @@ func TestOpenRefusesWhatIsNoSubmission(t *testing.T) {
 			if err := tc.make(dir); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := find(t, c, tc.lab).Open(dir); err == nil || !strings.Contains(err.Error(), tc.want) {
+			s, err := find(t, c, tc.lab).Open(dir)
+			if err = errors.Join(err, s.Refused); err == nil || !strings.Contains(err.Error(), tc.want) || len(s.Files) > 0 {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})

@@ -20,7 +20,8 @@ type ledger struct {
 	entries   []*entry
 	runs      []grade.Run
 	lag       time.Duration
-	isolation string // of the script, as last seen
+	isolation string   // of the script, as last seen
+	budgets   []string // in real time, that ran out
 }
 
 // entry is one task's column. A task may be judged by several scenarios; it passes when all of them pass.
@@ -85,13 +86,13 @@ func (led *ledger) settled() bool {
 	return !slices.ContainsFunc(led.lab.Scenarios, func(s Scenario) bool { return led.open(s.Name) })
 }
 
-// wantsMore reports whether some task lacks conclusive runs and has not failed.
-func (led *ledger) wantsMore() bool { return !led.settled() }
-
 // enter adds a run, and gives the news worth telling at once: tasks that failed for the first time.
 func (led *ledger) enter(t *trial) (news []string) {
 	led.runs = append(led.runs, grade.Run{Scenario: t.scenario, Seed: t.seed, Hash: t.hash, Millis: t.took.Milliseconds()})
 	led.lag, led.isolation = max(led.lag, t.lag), t.isolation
+	if t.budget != "" && !slices.Contains(led.budgets, t.budget) {
+		led.budgets = append(led.budgets, t.budget)
+	}
 	for _, e := range led.entries {
 		f, judged := t.findings[e.task]
 		if !judged || e.failed() {
@@ -116,7 +117,7 @@ func (led *ledger) enter(t *trial) (news []string) {
 
 // fill writes the verdicts into a result.
 func (led *ledger) fill(r *grade.Result) {
-	r.Runs, r.LagMillis = led.runs, led.lag.Milliseconds()
+	r.Runs, r.LagMillis, r.Budgets = led.runs, led.lag.Milliseconds(), led.budgets
 	if led.isolation != "" {
 		r.Isolation = isolationScript + led.isolation
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -23,7 +24,24 @@ func (s simulation) Deaths() []Death {
 			all = append(all, Death{Node: name, At: s.stopped(name), Why: string(n.Reason) + ": " + n.Why, Text: n.Output})
 		}
 	}
+	if len(all) == 0 && s.Spent() {
+		all = append(all, s.busiest())
+	}
 	return all
+}
+
+// busiest is the end of a cluster whose nodes computed all the time that they have: the one that did most is to blame. They
+// are counted steps, the same on every machine, and not seconds.
+func (s simulation) busiest() Death {
+	d, most := Death{At: s.Now()}, time.Duration(-1)
+	for _, name := range s.Nodes() {
+		if n, err := s.Node(name); err == nil && n.CPU > most {
+			most = n.CPU
+			d.Node, d.Text = name, n.Output
+		}
+	}
+	d.Why = fmt.Sprintf("%s: the nodes computed for more than %v in all, this one for %v", sim.Spinning, trialCPU, most.Round(time.Millisecond))
+	return d
 }
 
 // stopped finds when a node stopped last.

@@ -19,7 +19,9 @@ type Submission struct {
 	Dir   string            // where it was read from; empty for what the binary carries
 	Files map[string][]byte // run.star, answers.yaml, or the program's Go files
 	Tests map[string][]byte // the student's test files, for labs that grade them
-	Seed  uint64            // of an answer lab's workspace: what its cluster was set up with; 0 when not known
+	// Refused says what in the folder no grader reads: a link, a pipe, too much of something. It is graded as a failure.
+	Refused error
+	Seed    uint64 // of an answer lab's workspace: what its cluster was set up with; 0 when not known
 }
 
 // Digest names the submission's content.
@@ -34,8 +36,8 @@ func (s Submission) Digest() string {
 	return digest(all)
 }
 
-// Open reads a submission from a folder. Only what is graded is read; the error says what is missing or too
-// large and what to do about it.
+// Open reads a submission from a folder. Only what is graded is read; the error says what is missing and what to do
+// about it. What is there and cannot be graded is no error but Submission.Refused.
 func (l *Lab) Open(dir string) (Submission, error) {
 	info, err := os.Stat(dir)
 	switch {
@@ -47,12 +49,20 @@ func (l *Lab) Open(dir string) (Submission, error) {
 	case !info.IsDir():
 		return Submission{}, &kit.Error{Op: "open submission", What: dir, Kind: kit.Invalid, Err: errors.New("it is no folder")}
 	}
-	s, err := l.submission(os.DirFS(dir), "")
+	root, err := openFolder(dir)
+	if err != nil {
+		return Submission{}, &kit.Error{Op: "open submission", What: dir, Kind: kit.NotFound, Err: err}
+	}
+	defer root.Close()
+	s, err := l.submission(root, "")
 	s.Name, s.Dir = dir, dir
 	if abs, err := filepath.Abs(dir); err == nil {
 		s.Dir = abs
 	}
-	if err == nil && len(s.Files) == 0 {
+	switch {
+	case err != nil && kit.KindOf(err) == kit.Invalid:
+		s.Files, s.Tests, s.Refused, err = nil, nil, err, nil
+	case err == nil && len(s.Files) == 0:
 		err = l.nothingThere(dir)
 	}
 	if m, merr := ReadMarker(dir); merr == nil && m.Lab == l.Slug {

@@ -28,7 +28,14 @@ func (g *Grader) gradeTests(ctx context.Context, l *Lab, sub Submission, o Optio
 	f, known := o.tested[key]
 	if !known {
 		var err error
-		if f, err = g.judgeTests(ctx, l, sub, o.Seed, r); err != nil {
+		f, err = g.judgeTests(ctx, l, sub, o.Seed, r)
+		var late *Exhausted
+		if errors.As(err, &late) {
+			r.Budgets = append(r.Budgets, late.Error())
+			t.Explain(grade.Unclear(late.Error()+", so your tests were not judged"), nil)
+			return nil
+		}
+		if err != nil {
 			return &kit.Error{Op: "grade tests", What: l.Slug, Kind: kit.Broken, Err: err}
 		}
 		if o.tested != nil {
@@ -51,6 +58,10 @@ func taskIn(r *grade.Result, name string) *grade.Task {
 func (g *Grader) judgeTests(ctx context.Context, l *Lab, sub Submission, seed uint64, r *grade.Result) (grade.Finding, error) {
 	if len(sub.Tests) == 0 {
 		return grade.Failed("there is no test file", suiteWant, "no file that ends in _test.go"), nil
+	}
+	if where, what := peeks(sub.Tests); what != "" {
+		return grade.Failed(fmt.Sprintf("the tests import %s, with which they could tell programs apart by how they are built", what),
+			"tests that judge by what the program does", fmt.Sprintf("import %q in %s", what, where)), nil
 	}
 	ref, err := l.Reference()
 	if err != nil {

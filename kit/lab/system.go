@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/cluster"
@@ -56,7 +57,7 @@ func runScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, erro
 	if ctx.Err() != nil {
 		return ScriptReport{}, context.Cause(ctx)
 	}
-	return ScriptReport{Answers: res.Answers, Err: res.Err, Isolation: res.Isolation}, nil
+	return ScriptReport{Answers: res.Answers, Err: res.Err, OutOfTime: res.OutOfTime, Isolation: res.Isolation}, nil
 }
 
 // load gives the engine with a program compiled to machine code.
@@ -72,6 +73,24 @@ func (s *System) load(ctx context.Context, p *sim.Program) (*sim.Engine, error) 
 	return s.engine, s.engine.Load(ctx, p)
 }
 
+// What the nodes of a graded run get. Those of the course's solutions have 9 MiB, and compute for some 20 ms in a whole
+// run; both are counted by the simulator, not measured, so that a slow machine changes nothing.
+const (
+	nodeMemory = 64 << 20         // bytes, each
+	trialCPU   = 10 * time.Second // of the simulator's time, together
+)
+
+// unfit gives the error of a program that cannot be made ready to run at all, which is its author's; nil for any other.
+func unfit(ctx context.Context, err error) *kit.Error {
+	var e *kit.Error
+	if ctx.Err() == nil && errors.As(err, &e) && (e.Kind == kit.Invalid || e.Kind == kit.Refused || e.Kind == kit.Corrupt || e.Kind == kit.Overloaded) {
+		copied := *e
+		return &copied
+	}
+	return nil
+}
+
+// newEngine makes a simulator that keeps machine code in the user's cache.
 func newEngine(ctx context.Context) (*sim.Engine, error) {
 	dir, err := sim.CacheDir()
 	if err != nil {
@@ -85,11 +104,15 @@ func newEngine(ctx context.Context) (*sim.Engine, error) {
 func (s *System) simulate(ctx context.Context, p Program, o SimRun) (Simulation, error) {
 	program := p.(*sim.Program)
 	engine, err := s.load(ctx, program)
+	if e := unfit(ctx, err); e != nil {
+		e.What = string(o.Nodes[0])
+		return stillborn{nodes: o.Nodes, why: e}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	w, err := sim.New(ctx, sim.Config{Engine: engine, Program: program, Nodes: o.Nodes, Seed: o.Seed,
-		Skew: o.Clocks, Halt: o.Halt, MaxEvents: o.Events})
+		Memory: nodeMemory, MaxCPU: trialCPU, Skew: o.Clocks, Halt: o.Halt, MaxEvents: o.Events})
 	var e *kit.Error
 	if errors.As(err, &e) && ctx.Err() == nil && (e.Kind == kit.Invalid || e.Kind == kit.Unavailable) {
 		return stillborn{nodes: o.Nodes, why: e}, nil

@@ -18,6 +18,16 @@ const (
 	trialWall  = 3 * time.Minute
 )
 
+// undated shows no deadline, though it ends at one: deadlines are real time, and requests in the simulator would be given
+// up for them at moments that depend on the machine.
+type undated struct{ context.Context }
+
+// Deadline shows none.
+func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// errTrialWall ends a run that takes too long.
+var errTrialWall = fmt.Errorf("the grader gave up on this run after %v", trialWall)
+
 // trial is one run of one scenario under one seed, judged.
 type trial struct {
 	scenario  string
@@ -28,6 +38,7 @@ type trial struct {
 	output    string
 	stopped   string // why the student's script or program ended early, in words for the student
 	isolation string
+	budget    string // in real time, that ran out
 	lag       time.Duration
 	took      time.Duration
 	left      *leftOut // what of the work was not done; nil is nothing
@@ -40,8 +51,10 @@ func (g *Grader) runTrial(parent context.Context, l *Lab, s Scenario, seed uint6
 
 // runCase is runTrial of a run of which something may be left out.
 func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64, work prepared, left *leftOut) (*trial, error) {
-	ctx, cancel := context.WithTimeout(parent, trialWall)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(undated{parent})
+	defer cancel(nil)
+	late := time.AfterFunc(trialWall, func() { cancel(errTrialWall) })
+	defer late.Stop()
 	t := &trial{scenario: s.Name, seed: seed, left: left}
 	plan := s.New(seed)
 	began, lag := time.Now(), startLag(ctx)
@@ -59,7 +72,8 @@ func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64
 		return nil, context.Cause(parent)
 	}
 	if ctx.Err() != nil {
-		t.giveUp(plan, fmt.Sprintf("the grader gave up on this run after %v", trialWall))
+		t.budget = errTrialWall.Error()
+		t.giveUp(plan, t.budget+t.busy())
 		return t, nil
 	}
 	if err != nil {
@@ -91,12 +105,36 @@ func (t *trial) blameStop() {
 	if t.stopped == "" {
 		return
 	}
+	if t.budget != "" {
+		t.excuseLate()
+		return
+	}
 	for name, f := range t.findings {
 		if f.Verdict == grade.Inconclusive {
 			f.Verdict, f.Why = grade.Fail, "the script stopped before this could be seen: "+f.Why
 			t.findings[name] = f
 		}
 	}
+}
+
+// excuseLate makes failures inconclusive when the script was ended for the time that it took. A machine that had more time
+// to give might have seen it through.
+func (t *trial) excuseLate() {
+	for name, f := range t.findings {
+		if f.Verdict == grade.Fail {
+			f.Verdict = grade.Inconclusive
+			f.Why = fmt.Sprintf("%s%s, so nothing is proved; seen until then was: %s", t.budget, t.busy(), f.Why)
+			t.findings[name] = f
+		}
+	}
+}
+
+// busy says how long the machine kept the grader from running, when that is worth a word.
+func (t *trial) busy() string {
+	if t.lag < starvedAfter {
+		return ""
+	}
+	return fmt.Sprintf(" (its machine was busy: it stood still for %v)", t.lag.Round(time.Millisecond))
 }
 
 // excuseStarved makes failures inconclusive when the machine kept the grader from running for so long that a real
@@ -213,6 +251,9 @@ func (g *Grader) replay(l *Lab, plan Plan, work prepared, t *trial) func(context
 		if report.Err != nil {
 			t.stopped = stoppedText(report.Err)
 		}
+		if report.OutOfTime {
+			t.budget = fmt.Sprintf("%s was still at work after %v", ScriptFile, scriptWall)
+		}
 		return nil
 	}
 }
@@ -272,6 +313,11 @@ func (g *Grader) codeTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, w
 			t.giveUp(plan, "the simulation was ended: "+why)
 			return nil
 		}
+		if err != nil && ctx.Err() == nil && kit.KindOf(err) != kit.Broken {
+			t.history, t.hash, t.output = w.History(), sim.Hash(), sim.Output()
+			t.balked(plan, step.name, err)
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
@@ -279,6 +325,16 @@ func (g *Grader) codeTrial(ctx context.Context, l *Lab, s Scenario, plan Plan, w
 	w.takeTraffic(ctx)
 	t.history, t.hash, t.output = w.History(), sim.Hash(), sim.Output()
 	return nil
+}
+
+// balked fails every task of the scenario because the program's nodes would not do what every node does. In a code lab
+// all nodes run the submission, and the lab's own part is proved with the solution, so that nobody else is to blame.
+func (t *trial) balked(plan Plan, step string, err error) {
+	t.stopped = fmt.Sprintf("the nodes do not serve: %s: %v", step, err)
+	t.findings = map[string]grade.Finding{}
+	for _, c := range plan.Checks {
+		t.findings[c.Task] = grade.Failed(t.stopped, "nodes that do what they are asked, beside what the lab adds to them", err.Error())
+	}
 }
 
 // died fails every task of the scenario because a node's program ended by itself.

@@ -31,6 +31,9 @@ type Marker struct {
 	Seed uint64 `json:"seed,omitempty"`
 }
 
+// maxMarker bounds the marker, in bytes: it comes with the work of others.
+const maxMarker = 64 << 10
+
 // Start makes a workspace in dir: the brief, the starter's files and, for a code lab, a Go module that builds
 // against the kit unpacked beside it, without a network once the module cache is warm. Nothing that exists is
 // overwritten: if anything is in the way, nothing is written at all. The seed is kept in an answer lab's workspace
@@ -123,12 +126,18 @@ func writeNew(dir, name string, src []byte) error {
 
 // ReadMarker reads which lab a folder is a workspace of. An error of kind NotFound means that it is none.
 func ReadMarker(dir string) (Marker, error) {
-	path := filepath.Join(dir, filepath.FromSlash(markerFile))
-	src, err := readMarkerFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Marker{}, &kit.Error{Op: "find workspace", What: dir, Kind: kit.NotFound, Err: errors.New("it is no workspace"),
-			Hint: "\"netsplit lab start LAB DIR\" makes one"}
+	none := &kit.Error{Op: "find workspace", What: dir, Kind: kit.NotFound, Err: errors.New("it is no workspace"),
+		Hint: "\"netsplit lab start LAB DIR\" makes one"}
+	root, err := openFolder(dir)
+	if err != nil {
+		return Marker{}, none
 	}
+	defer root.Close()
+	path := filepath.Join(dir, filepath.FromSlash(markerFile))
+	if _, err := root.root.Lstat(filepath.FromSlash(markerFile)); errors.Is(err, fs.ErrNotExist) {
+		return Marker{}, none
+	}
+	src, err := readBounded(root, markerFile, maxMarker)
 	if err != nil {
 		return Marker{}, &kit.Error{Op: "read", What: path, Kind: kit.Refused, Err: err}
 	}
@@ -141,24 +150,6 @@ func ReadMarker(dir string) (Marker, error) {
 		return Marker{}, &kit.Error{Op: "read", What: path, Kind: kit.Corrupt, Err: err, Hint: `it should hold {"lab": "the-lab's-name"}`}
 	}
 	return m, nil
-}
-
-// maxMarker bounds the marker, which lies in the folder of a submission.
-const maxMarker = 64 << 10
-
-// readMarkerFile reads an ordinary file only: a submission may hold a link to a device without end, or a pipe that nobody
-// writes to.
-func readMarkerFile(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New("it is no ordinary file")
-	case info.Size() > maxMarker:
-		return nil, fmt.Errorf("it has %d bytes, at most %d are read", info.Size(), maxMarker)
-	}
-	return os.ReadFile(path)
 }
 
 // FindWorkspace looks for a workspace in dir and the folders above it.

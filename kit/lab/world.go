@@ -71,6 +71,10 @@ type patient struct {
 	wait time.Duration
 }
 
+// Patience is how long the client waits, in the cluster's time. The simulator asks for it rather than for the deadline, from
+// which a busy machine would take something off.
+func (p patient) Patience() time.Duration { return p.wait }
+
 // Deadline is always as far off as the client is patient.
 func (p patient) Deadline() (time.Time, bool) { return time.Now().Add(p.wait), true }
 

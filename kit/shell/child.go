@@ -22,14 +22,15 @@ import (
 // ScriptMain is the child's side of RunIsolated: it serves ChildVerb and gives the exit code. args are what
 // follows the verb.
 func ScriptMain(args []string, in io.Reader, out io.Writer) int {
-	limit := int64(0)
-	if len(args) == 1 {
-		limit, _ = strconv.ParseInt(args[0], 10, 64)
+	var l Limits
+	if len(args) == 2 {
+		l.Memory, _ = strconv.ParseInt(args[0], 10, 64)
+		l.CPU, _ = time.ParseDuration(args[1])
 	}
-	if limit < minMemory {
+	if l.Memory < minMemory || l.CPU <= 0 {
 		return 2 // not called by RunIsolated
 	}
-	limitMemory(limit)
+	limitProcess(l)
 	messages := newLines(in)
 	first, err := messages.next()
 	if err != nil || first.Start == nil {
@@ -57,6 +58,9 @@ const minMemory = 64 << 20
 
 // memoryWatch is what the child says when watchMemory ends it.
 const memoryWatch = "netsplit: memory limit"
+
+// timeWatch is what the child says when it has used up its processor time.
+const timeWatch = "netsplit: processor time limit"
 
 // watchMemory ends the process when its heap is larger than limit: one huge allocation may pass the limit for a
 // moment. It reads a metric that stops no other goroutine: runtime.ReadMemStats would wait until the copy of a huge

@@ -27,6 +27,7 @@ type ScriptError struct {
 	In     string // the function, when it is not the top level
 	Source string // the line's text
 	cause  error
+	late   bool // Limits.Wall ended it
 }
 
 // Error gives the message, then the place as "file:line, in function".

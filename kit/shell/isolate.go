@@ -116,6 +116,7 @@ type fault struct {
 	Line   int      `json:"line,omitempty"`
 	In     string   `json:"in,omitempty"`
 	Source string   `json:"source,omitempty"`
+	Late   bool     `json:"late,omitempty"`
 }
 
 func faultOf(err error) *fault {
@@ -127,6 +128,7 @@ func faultOf(err error) *fault {
 	if errors.As(err, &se) {
 		f.Msg, f.File, f.Line, f.In, f.Source = se.Msg, se.File, se.Line, se.In, se.Source
 	}
+	f.Late = outOfTime(err)
 	return f
 }
 
@@ -134,7 +136,7 @@ func (f *fault) err() error {
 	if f == nil {
 		return nil
 	}
-	return &kit.Error{Kind: f.Kind, Hint: f.Hint, Err: &ScriptError{Msg: f.Msg, File: f.File, Line: f.Line, In: f.In, Source: f.Source}}
+	return &kit.Error{Kind: f.Kind, Hint: f.Hint, Err: &ScriptError{Msg: f.Msg, File: f.File, Line: f.Line, In: f.In, Source: f.Source, late: f.Late}}
 }
 
 // RunIsolated runs an untrusted script in a child process of our own binary: it holds no secrets, its
@@ -142,7 +144,7 @@ func (f *fault) err() error {
 // Limits.Wall ends. The binary must serve ChildVerb with ScriptMain.
 func RunIsolated(ctx context.Context, name string, src []byte, opts Options) Result {
 	limits := opts.Limits.withDefaults()
-	res := Result{Isolation: isolation(limits.Memory)}
+	res := Result{Isolation: isolation(limits)}
 	if int64(len(src)) > limits.Source {
 		res.Err = &kit.Error{Op: "read", What: name, Kind: kit.Overloaded,
 			Err: fmt.Errorf("the script has %d bytes, more than %d", len(src), limits.Source)}
@@ -155,7 +157,7 @@ func RunIsolated(ctx context.Context, name string, src []byte, opts Options) Res
 	}
 	c := &childRun{opts: opts, limits: limits, left: limits.Output, answers: map[string]term.Term{}, waiting: map[int64]context.CancelFunc{}}
 	res.Err = c.run(ctx, name, src)
-	res.Answers, res.Steps = c.answers, c.steps
+	res.Answers, res.Steps, res.OutOfTime = c.answers, c.steps, outOfTime(res.Err)
 	return res
 }
 
@@ -181,7 +183,7 @@ func (c *childRun) run(ctx context.Context, name string, src []byte) error {
 	if err != nil {
 		return childError(kit.Broken, fmt.Errorf("find our own program: %w", err))
 	}
-	cmd := exec.CommandContext(ctx, exe, ChildVerb, strconv.FormatInt(c.limits.Memory, 10))
+	cmd := exec.CommandContext(ctx, exe, ChildVerb, strconv.FormatInt(c.limits.Memory, 10), c.limits.CPU.String())
 	cmd.Env = []string{"GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0", "GOMAXPROCS=2", "HOME=/", "NETSPLIT_SCRIPT=1"}
 	cmd.Dir = os.TempDir()
 	cmd.WaitDelay = childGrace
@@ -222,6 +224,9 @@ func (c *childRun) verdict(ctx context.Context, readErr, waitErr error, stderr s
 		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: cause, Hint: "is there a loop that never ends, or a wait for something that does not come?"}
 	case cause != nil:
 		return &kit.Error{Op: "run script", Kind: kit.Unknown, Err: errInterrupted}
+	case strings.Contains(stderr, timeWatch):
+		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: fmt.Errorf("the script used more than %v of processor time", c.limits.CPU),
+			Hint: "does one step of it do too much?"}
 	case strings.Contains(stderr, "stack overflow") || strings.Contains(stderr, "stack exceeds"):
 		return &kit.Error{Op: "run script", Kind: kit.Overloaded, Err: errors.New("the script nests too deep")}
 	case ranOut(stderr):

@@ -9,10 +9,10 @@ import (
 
 // isolation says what RunIsolated does here. The race detector's own memory would break a hard limit, so its
 // builds watch, too.
-func isolation(memory int64) string {
-	return fmt.Sprintf("child process, at most about %d MiB (watched)", memory>>20)
+func isolation(l Limits) string {
+	return fmt.Sprintf("child process, at most about %d MiB (watched), has no environment", l.Memory>>20)
 }
 
 func isolateProcess(*exec.Cmd) {}
 
-func limitMemory(limit int64) { watchMemory(limit) }
+func limitProcess(l Limits) { watchMemory(l.Memory) }

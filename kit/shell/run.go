@@ -298,9 +298,24 @@ func (s *Session) inside(ctx context.Context, name, src string, f func(*starlark
 		if r.failed != nil {
 			err = &placed{err, r.failed}
 		}
-		return s.explain(name, src, err)
+		return markLate(ctx, s.explain(name, src, err))
 	}
 	return nil
+}
+
+// markLate notes in an explained error that it is Limits.Wall which ended ctx.
+func markLate(ctx context.Context, err error) error {
+	var se *ScriptError
+	if errors.As(context.Cause(ctx), new(errWall)) && errors.As(err, &se) {
+		se.late = true
+	}
+	return err
+}
+
+// outOfTime reports whether it is Limits.Wall that ended a script.
+func outOfTime(err error) bool {
+	var se *ScriptError
+	return errors.As(err, &se) && se.late || errors.As(err, new(errWall))
 }
 
 // maxSources bounds the texts kept for messages.

@@ -50,6 +50,7 @@ type Limits struct {
 	Tasks  int           // background tasks alive at once; default 64
 	Source int64         // bytes of source; default 256 KiB
 	Memory int64         // bytes for the child of RunIsolated; default 384 MiB
+	CPU    time.Duration // processor time for the child of RunIsolated, where it can be limited; default 30 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -64,6 +65,9 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Memory, 384<<20)
 	if l.Wall == 0 {
 		l.Wall = 2 * time.Minute
+	}
+	if l.CPU == 0 {
+		l.CPU = 30 * time.Second
 	}
 	if l.Depth == 0 {
 		l.Depth = 500

@@ -120,12 +120,17 @@ func goBuild(ctx context.Context, dir, pkg, out string, verb []string) error {
 	switch {
 	case err == nil:
 		return nil
+	case toolLimit(text) != "" && ctx.Err() == nil:
+		return &kit.Error{Op: "build program", Kind: kit.Overloaded, Err: fmt.Errorf("%s\n%s", toolLimit(text), firstLines(text, 5)),
+			Hint: "keep functions and constants small, make what is large at run time, and use generic functions for fewer types"}
 	case ctx.Err() != nil:
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: context.Cause(ctx)}
 	case errors.Is(err, exec.ErrNotFound):
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err, Hint: "install Go (https://go.dev/dl) and put it on the PATH"}
 	case !errors.As(err, &exit):
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err}
+	case strings.HasSuffix(text, ": signal: killed"):
+		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New(text), Hint: "the machine may be out of memory"}
 	case strings.Contains(text, "dial tcp") || strings.Contains(text, "module lookup disabled"):
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New(text),
 			Hint: "a module is missing in the module cache; run go mod download once with a network"}
@@ -136,7 +141,7 @@ func goBuild(ctx context.Context, dir, pkg, out string, verb []string) error {
 // runGo gives what the go command said on stderr.
 func runGo(ctx context.Context, dir, pkg, out string, verb []string, env ...string) (string, error) {
 	args := slices.Concat(verb, []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "--", pkg})
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := goCommand(ctx, args)
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Environ(), append([]string{"GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly",
 		"GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local", "GOEXPERIMENT="}, env...)...)
@@ -146,10 +151,47 @@ func runGo(ctx context.Context, dir, pkg, out string, verb []string, env ...stri
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	text := strings.TrimSpace(said.String())
+	if s := cmd.ProcessState; s != nil && strings.Contains(text, "signal: killed") && s.UserTime()+s.SystemTime() >= toolSeconds*time.Second {
+		text = toolTimeOver + "\n" + text // otherwise it is the machine that has no memory, or somebody who killed it
+	}
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "\n[...]"
 	}
 	return text, err
+}
+
+// What one process of the Go toolchain may use, where that can be limited. The packages of this module and of the standard
+// library need less than a third of each.
+const (
+	toolMemory  = 640 << 20 // bytes of data
+	toolSeconds = 60        // of processor time: a slow machine takes longer, and no more of it
+	toolFile    = 2 * MaxProgram
+)
+
+// toolLimit says in words which limit a process of the toolchain met, from what it said at its end; empty for none. What the
+// machine's own lack of memory looks like (signal: killed) is not among them.
+func toolLimit(text string) string {
+	for _, l := range []struct{ sign, words string }{
+		{toolTimeOver, fmt.Sprintf("the compiler needs more than %d s of processor time for it", toolSeconds)},
+		{"SIGXFSZ", fmt.Sprintf("it gets larger than %d MiB", toolFile>>20)},
+		{"file too large", fmt.Sprintf("it gets larger than %d MiB", toolFile>>20)},
+		{"out of memory", fmt.Sprintf("the compiler needs more than %d MiB of memory for it", toolMemory>>20)},
+		{"SIGSEGV: segmentation violation", fmt.Sprintf("the compiler met the end of its memory (%d MiB) or of its files (%d MiB)", toolMemory>>20, toolFile>>20)},
+		{"cannot allocate memory", fmt.Sprintf("the compiler needs more than %d MiB of memory for it", toolMemory>>20)},
+	} {
+		if strings.Contains(text, l.sign) {
+			return l.words
+		}
+	}
+	return ""
+}
+
+// toolTimeOver stands at the head of what a toolchain said of which a process was killed for its processor time.
+const toolTimeOver = "processor time limit"
+
+func firstLines(text string, n int) string {
+	lines := strings.SplitN(text, "\n", n+1)
+	return strings.Join(lines[:min(n, len(lines))], "\n")
 }
 
 // writer makes a tail an io.Writer.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -43,6 +44,12 @@ func TestBuildErrors(t *testing.T) {
 				t.Errorf("%v (%v), hint %q", err, kit.KindOf(err), kit.HintOf(err))
 			}
 		})
+	}
+	if runtime.GOOS == "linux" { // elsewhere nothing but time bounds the compiler
+		src := "package main\n\nvar big = [1000 << 20]byte{0: 1, 1000<<20 - 1: 1}\n\nfunc main() { println(big[1]) }\n"
+		if _, err := Build(context.Background(), module(t, src), "."); kit.KindOf(err) != kit.Overloaded || kit.HintOf(err) == "" {
+			t.Errorf("an array of a gigabyte: %v", err)
+		}
 	}
 	if _, err := Build(context.Background(), filepath.Join(t.TempDir(), "none"), "."); err == nil {
 		t.Error("a folder that is not there was built")

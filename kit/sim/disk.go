@@ -15,12 +15,13 @@ type DiskFault = world.DiskFault
 // maxPending bounds the changes that wait for a sync, maxSyncs the syncs that a node waits for.
 const (
 	maxPending = 1 << 16
+	maxWaiting = 16 << 20 // bytes of changes
 	maxSyncs   = 1 << 14
 )
 
 // MaxDisk is the most bytes on one node's disc, and MaxFiles the most files.
 const (
-	MaxDisk  = 64 << 20
+	MaxDisk  = 32 << 20
 	MaxFiles = 4096
 )
 
@@ -47,6 +48,7 @@ type change struct {
 type disk struct {
 	durable map[string][]byte
 	pending []change
+	waiting int            // bytes of pending
 	settled int            // changes that have left pending so far
 	bytes   int            // of all files as the node sees them
 	sizes   map[string]int // of each
@@ -121,8 +123,9 @@ func (d *disk) take(f simlink.Frame) uint32 {
 		d.sizes[f.Name] = size + grown
 	}
 	d.pending = append(d.pending, c)
-	if len(d.pending) >= maxPending {
-		d.settle(maxPending / 2) // as an operating system writes back what has waited long
+	d.waiting += len(c.data)
+	if len(d.pending) >= maxPending || d.waiting > maxWaiting {
+		d.settle((len(d.pending) + 1) / 2) // as an operating system writes back what has waited long
 	}
 	return errnoOK
 }
@@ -139,6 +142,7 @@ func (d *disk) settle(n int) {
 	d.settled += n
 	for _, c := range d.pending[:n] {
 		d.apply(c)
+		d.waiting -= len(c.data)
 	}
 	d.pending = slices.Delete(d.pending, 0, n)
 }
@@ -185,7 +189,7 @@ func (d *disk) crash(kind CrashKind, draw dice) int {
 		d.settle(keep)
 		n -= keep
 	}
-	d.pending = nil
+	d.pending, d.waiting = nil, 0
 	d.bytes, d.sizes = 0, map[string]int{}
 	for name, data := range d.durable {
 		d.sizes[name] = len(data)

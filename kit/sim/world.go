@@ -253,6 +253,13 @@ func (w *World) Over() string {
 	return w.over
 }
 
+// Spent reports whether the nodes have computed all that Config.MaxCPU gives them, which ends the world.
+func (w *World) Spent() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cpu > w.cfg.MaxCPU
+}
+
 // Nodes lists the nodes by name, whether they run or not.
 func (w *World) Nodes() []kit.NodeName { return slices.Clone(w.cfg.Nodes) }
 

@@ -18,7 +18,7 @@ func (l *ledger) recorded(h *history.History) grade.Finding {
 	if f := l.opened(h); f.Verdict != grade.Pass {
 		return f
 	}
-	f := grade.All(l.audited, l.eachOnce, l.numbered, l.covered, l.same)(h)
+	f := grade.All(l.audited, l.served, l.eachOnce, l.numbered, l.covered, l.same)(h)
 	if f.Verdict == grade.Pass {
 		f.Receipts = append(f.Receipts, l.receipt(h))
 	}
@@ -68,6 +68,40 @@ func (l *ledger) audited(h *history.History) grade.Finding {
 		return grade.Unclear("the auditor never got an answer, so nothing was looked at")
 	}
 	return grade.Passed()
+}
+
+// served wants the bank to do what it is asked: one that refuses every customer never contradicts itself. A request that
+// meets a dead node or a full lock may well fail, so a quarter of each kind is enough.
+func (l *ledger) served(h *history.History) grade.Finding {
+	type count struct{ asked, done, last int }
+	counts := map[string]*count{"deposit": {}, "withdraw": {}, "transfer": {}}
+	for _, o := range h.During(history.Work).Ops {
+		c := counts[o.Verb]
+		if c == nil || !payable(o) {
+			continue
+		}
+		c.asked++
+		if o.Outcome.Status == "ok" {
+			c.done++
+		} else {
+			c.last = o.ID
+		}
+	}
+	for _, verb := range []string{"deposit", "withdraw", "transfer"} {
+		if c := counts[verb]; c.asked >= 4 && c.done*4 < c.asked {
+			return grade.Failed(fmt.Sprintf("the bank hardly does what it is there for: it did %d of %d requests to %s", c.done, c.asked, verb),
+				"most of them done, since the money is there", fmt.Sprintf("%d done", c.done), c.last)
+		}
+	}
+	return grade.Passed()
+}
+
+// payable reports whether nothing in a request itself is a reason to refuse it.
+func payable(o history.Op) bool {
+	if len(o.Args) < 3 || o.Verb == "transfer" && (len(o.Args) < 4 || str(o.Args[0]) == str(o.Args[1])) {
+		return false
+	}
+	return num(o.Args[len(o.Args)-2]) <= largest
 }
 
 func (l *ledger) start(id string) int64 {

@@ -23,6 +23,7 @@ type ledger struct {
 
 const (
 	customers     = 4
+	largest       = 400 // that a customer asks for, unless it is more than anybody has
 	opsEach       = 12
 	audits        = 14
 	troubleBegins = 300 * time.Millisecond
@@ -61,7 +62,7 @@ func (l *ledger) customer(ctx context.Context, w *lab.World, i int) {
 		}
 		node := w.Nodes()[r.IntN(len(w.Nodes()))]
 		from, to := l.accounts[r.IntN(len(l.accounts))], l.accounts[r.IntN(len(l.accounts))]
-		amount := term.Int(1 + r.Int64N(400))
+		amount := term.Int(1 + r.Int64N(largest))
 		if r.IntN(8) == 0 {
 			amount = 1_000_000 // more than anybody has
 		}
