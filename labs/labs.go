@@ -5,6 +5,7 @@ import (
 	"embed"
 
 	"netsplit/kit/lab"
+	banktransfer "netsplit/labs/bank-transfer"
 	dirtyreads "netsplit/labs/dirty-reads"
 	distributedcounter "netsplit/labs/distributed-counter"
 	"netsplit/labs/failover"
@@ -37,6 +38,7 @@ func All() []lab.Definition {
 		failover.Lab,
 		dirtyreads.Lab,
 		masterrecovery.Lab,
+		banktransfer.Lab,
 		twophasecommit.Lab,
 		transactionhistory.Lab,
 	}

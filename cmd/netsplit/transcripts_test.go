@@ -37,6 +37,7 @@ var transcripts = []struct {
 	{"supervisors", "master-recovery", []string{"supervised", "spread-children"}},
 	{"dirty operations", "dirty-reads", []string{"lost-update", "no-lost-update"}},
 	{"splits", "master-recovery", []string{"split", "still-split", "masters"}},
+	{"transfers", "master-recovery", []string{"three-branches", "half-a-transfer", "branch-away"}},
 	{"two-phase commit", "master-recovery", []string{"all-or-nothing"}},
 	{"bank", "master-recovery", []string{"notified"}},
 }
