@@ -3,7 +3,9 @@ package lab
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"netsplit/kit/grade"
@@ -51,7 +53,7 @@ func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (Proof, error) {
 	if o.Seed == 0 {
 		o.Seed = 1 // a check is the same each time
 	}
-	o.tested = map[string]grade.Finding{} // mutants keep the solution's tests, which say nothing about the mutants
+	o.tested = &testsKnown{} // mutants keep the solution's tests, which say nothing about the mutants
 	p := Proof{Lab: l.Slug, Mutants: map[string]MutantProof{}, OK: true, Seeds: o.Seeds, Tasks: l.Manifest.TaskNames()}
 	if p.Seeds <= 0 {
 		p.Seeds = l.Manifest.Seeds
@@ -62,13 +64,8 @@ func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (Proof, error) {
 	if err := g.checkSolution(ctx, l, o, &p); err != nil {
 		return p, err
 	}
-	for _, m := range l.Mutants {
-		if m.Tests {
-			continue
-		}
-		if err := g.checkMutant(ctx, l, m, o, &p); err != nil {
-			return p, err
-		}
+	if err := g.checkMutants(ctx, l, o, &p); err != nil {
+		return p, err
 	}
 	if err := g.checkTestMutants(ctx, l, o, &p); err != nil {
 		return p, err
@@ -95,9 +92,6 @@ func (g *Grader) gradeFor(ctx context.Context, l *Lab, sub Submission, err error
 			return nil, err
 		}
 		p.Millis += r.Millis
-		if err := g.unload(); err != nil {
-			return nil, err
-		}
 		if tries == calmTries || !starved(r) {
 			return r, nil
 		}
@@ -108,14 +102,6 @@ func (g *Grader) gradeFor(ctx context.Context, l *Lab, sub Submission, err error
 			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-// unload frees what was graded last: a check grades dozens of programs, each of which takes nearly a hundred megabytes.
-func (g *Grader) unload() error {
-	if g.Env.Unload == nil {
-		return nil
-	}
-	return g.Env.Unload()
 }
 
 // A check grades again what a busy machine made unclear, so many times in all and after such a pause: it asks what the lab
@@ -167,6 +153,51 @@ func taskVerdicts(r *grade.Result) map[string]grade.Verdict {
 		all[t.Name] = t.Verdict
 	}
 	return all
+}
+
+// checkMutants checks the mutants that are graded. Simulated ones are graded side by side, each with one run at a time: to build a
+// program keeps one processor busy, and the others have runs to make meanwhile.
+func (g *Grader) checkMutants(ctx context.Context, l *Lab, o Options, p *Proof) error {
+	graded := slices.DeleteFunc(slices.Clone(l.Mutants), func(m Mutant) bool { return m.Tests })
+	one, jobs := *g, 1
+	if !l.Manifest.Kind.live() {
+		jobs, one.Jobs = g.jobs(), 1
+	}
+	var saying sync.Mutex
+	if g.Progress != nil {
+		one.Progress = func(line string) {
+			saying.Lock()
+			defer saying.Unlock()
+			g.Progress(line)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	proofs, todo := make([]Proof, len(graded)), make(chan int, len(graded))
+	for i := range graded {
+		proofs[i] = Proof{Mutants: map[string]MutantProof{}, OK: true}
+		todo <- i
+	}
+	close(todo)
+	var workers sync.WaitGroup
+	for range jobs {
+		workers.Go(func() {
+			for i := range todo {
+				if ctx.Err() != nil {
+					return
+				}
+				if err := one.checkMutant(ctx, l, graded[i], o, &proofs[i]); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for _, q := range proofs {
+		p.OK, p.Faults, p.Millis = p.OK && q.OK, append(p.Faults, q.Faults...), p.Millis+q.Millis
+		maps.Copy(p.Mutants, q.Mutants)
+	}
+	return context.Cause(ctx)
 }
 
 func (g *Grader) checkMutant(ctx context.Context, l *Lab, m Mutant, o Options, p *Proof) error {

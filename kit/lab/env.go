@@ -28,8 +28,6 @@ type Env struct {
 	// Test runs a compiled test binary in the simulator's sandbox, with each seed; it ends early after a run that did not
 	// end by itself.
 	Test func(ctx context.Context, p Program, seeds ...uint64) ([]TestReport, error)
-	// Unload frees the memory of programs that were simulated; none may be running. nil when there is nothing to free.
-	Unload func() error
 }
 
 // ScriptRun says what a script is run on.

@@ -34,7 +34,7 @@ type Options struct {
 	// Shrink bounds the search for shorter runs to explain failures with, in labs that are simulated; zero is none.
 	Shrink ShrinkLimits
 	// tested is what tests got before, when many programs are graded that have the same; nil to judge them each time.
-	tested map[string]grade.Finding
+	tested *testsKnown
 	// shown are shorter runs to show without a search, by task: those of a result that is replayed.
 	shown map[string]*grade.Shrunk
 }

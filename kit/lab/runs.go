@@ -11,10 +11,7 @@ import (
 // runAll runs seed after seed until every task has its verdict. Runs that prove nothing (a fault did not bite)
 // are made up for with further seeds, within a bound.
 func (g *Grader) runAll(ctx context.Context, l *Lab, work prepared, o Options, led *ledger) error {
-	r := &runs{g: g, lab: l, work: work, led: led, jobs: g.Jobs}
-	if r.jobs <= 0 {
-		r.jobs = runtime.GOMAXPROCS(0)
-	}
+	r := &runs{g: g, lab: l, work: work, led: led, jobs: g.jobs()}
 	if l.Manifest.Kind.live() {
 		r.jobs = 1 // real time: two clusters at once would disturb each other
 	}
@@ -22,6 +19,14 @@ func (g *Grader) runAll(ctx context.Context, l *Lab, work prepared, o Options, l
 		return err
 	}
 	return r.seeds(ctx, o.Seeds, o.Seeds+max(2, o.Seeds/4))
+}
+
+// jobs is how many simulated runs go on at once.
+func (g *Grader) jobs() int {
+	if g.Jobs > 0 {
+		return g.Jobs
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // runs makes the runs of one grading, several at a time. What is learnt from them is entered in the order of seeds and

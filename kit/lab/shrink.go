@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -39,7 +38,7 @@ func (g *Grader) shrinkFailed(ctx context.Context, l *Lab, sub Submission, work 
 	if l.Manifest.Kind != Code || o.Shrink.Runs <= 0 && len(o.shown) == 0 {
 		return nil
 	}
-	var reference prepared
+	reference := sync.OnceValue(func() prepared { return g.reference(ctx, l, sub) })
 	searched := 0
 	for _, e := range led.entries {
 		f := g.failing(l, work, e)
@@ -55,9 +54,7 @@ func (g *Grader) shrinkFailed(ctx context.Context, l *Lab, sub Submission, work 
 		if o.Shrink.Runs <= 0 || searched == shrinkTasks {
 			continue
 		}
-		if searched++; searched == 1 {
-			reference = g.reference(ctx, l, sub)
-		}
+		searched++
 		f.reference = reference
 		g.say("%s: looking for the shortest run that fails", e.task)
 		if err := f.shrink(ctx, e, o.Shrink); err != nil {
@@ -87,7 +84,7 @@ type failing struct {
 	lab       *Lab
 	scenario  Scenario
 	work      prepared
-	reference prepared // its program is nil when there is none
+	reference func() prepared // compiled when it is first asked for; its program is nil when there is none
 	task      string
 	original  *trial
 	finding   grade.Finding
@@ -117,10 +114,7 @@ func (f *failing) shrink(ctx context.Context, e *entry, limits ShrinkLimits) err
 	timed, stop := context.WithCancel(late)
 	defer stop()
 	began := time.Now()
-	jobs := f.g.Jobs
-	if jobs <= 0 {
-		jobs = runtime.GOMAXPROCS(0)
-	}
+	jobs := f.g.jobs()
 	var s *search
 	s = newSearch(len(f.items), jobs, limits.Runs, func(sets []set) []bool {
 		if s.tried > shrinkLeast && time.Since(began) > limits.Wall {
@@ -272,10 +266,11 @@ func (f *failing) try(ctx context.Context, in set) *trial {
 	if err != nil || !f.same(t) || !f.teaches(t, p) {
 		return nil
 	}
-	if f.reference.program == nil {
+	reference := f.reference()
+	if reference.program == nil {
 		return t
 	}
-	right, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, f.reference, p)
+	right, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, reference, p)
 	if err != nil || f.same(right) {
 		return nil
 	}

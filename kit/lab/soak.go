@@ -277,7 +277,7 @@ func (s *soaker) soak(ctx context.Context, p soaked) error {
 	}
 	close(next)
 	workers.Wait()
-	return errors.Join(context.Cause(ctx), s.g.unload())
+	return context.Cause(ctx)
 }
 
 // one makes a run and records it.

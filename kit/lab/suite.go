@@ -25,7 +25,7 @@ func (g *Grader) gradeTests(ctx context.Context, l *Lab, sub Submission, o Optio
 	t := taskIn(r, l.Tests.Task)
 	t.Seed, t.Replay = o.Seed, ""
 	key := fmt.Sprintf("%s %s %d", l.Slug, digest(sub.Tests), o.Seed)
-	f, known := o.tested[key]
+	f, known := o.tested.find(key)
 	if !known {
 		var err error
 		f, err = g.judgeTests(ctx, l, sub, o.Seed, r)
@@ -38,12 +38,38 @@ func (g *Grader) gradeTests(ctx context.Context, l *Lab, sub Submission, o Optio
 		if err != nil {
 			return &kit.Error{Op: "grade tests", What: l.Slug, Kind: kit.Broken, Err: err}
 		}
-		if o.tested != nil {
-			o.tested[key] = f
-		}
+		o.tested.keep(key, f)
 	}
 	t.Explain(f, nil)
 	return nil
+}
+
+// testsKnown is what tests got before; nil knows nothing and keeps nothing.
+type testsKnown struct {
+	mu    sync.Mutex
+	found map[string]grade.Finding
+}
+
+func (k *testsKnown) find(key string) (f grade.Finding, known bool) {
+	if k == nil {
+		return f, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, known = k.found[key]
+	return f, known
+}
+
+func (k *testsKnown) keep(key string, f grade.Finding) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.found == nil {
+		k.found = map[string]grade.Finding{}
+	}
+	k.found[key] = f
 }
 
 func taskIn(r *grade.Result, name string) *grade.Task {

@@ -23,7 +23,7 @@ type System struct {
 
 // Env gives the functions that grading needs.
 func (s *System) Env() Env {
-	return Env{Cluster: startCluster, Script: runScript, Build: s.build, Simulate: s.simulate, Test: s.test, Unload: s.Close}
+	return Env{Cluster: startCluster, Script: runScript, Build: s.build, Simulate: s.simulate, Test: s.test}
 }
 
 // Close releases the simulator, in which nothing may run any more. What is simulated later makes a new one.
@@ -62,15 +62,20 @@ func runScript(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, erro
 
 // load gives the engine with a program compiled to machine code.
 func (s *System) load(ctx context.Context, p *sim.Program) (*sim.Engine, error) {
+	engine, err := s.simulator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return engine, engine.Load(ctx, p)
+}
+
+func (s *System) simulator(ctx context.Context) (_ *sim.Engine, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.engine == nil {
-		var err error
-		if s.engine, err = newEngine(ctx); err != nil {
-			return nil, err
-		}
+		s.engine, err = newEngine(ctx)
 	}
-	return s.engine, s.engine.Load(ctx, p)
+	return s.engine, err
 }
 
 // What the nodes of a graded run get. Those of the course's solutions have 9 MiB, and compute for some 20 ms in a whole

@@ -36,7 +36,7 @@ const (
 
 // maxIdle is how many programs that no world uses an engine keeps compiled. Each takes some 100 MB; to load one again
 // from the cache on disc takes a fraction of a second.
-const maxIdle = 4
+const maxIdle = 2
 
 // Program is a node program compiled to WebAssembly.
 type Program struct {
