@@ -35,6 +35,8 @@ type Options struct {
 	Shrink ShrinkLimits
 	// tested is what tests got before, when many programs are graded that have the same; nil to judge them each time.
 	tested *testsKnown
+	// fewer is how many runs single tasks are judged on, where that is less than Seeds.
+	fewer map[string]int
 	// shown are shorter runs to show without a search, by task: those of a result that is replayed.
 	shown map[string]*grade.Shrunk
 }

@@ -14,7 +14,8 @@ import (
 type ledger struct {
 	lab       *Lab
 	sub       Submission
-	want      int // conclusive runs asked for
+	want      int            // conclusive runs asked for
+	fewer     map[string]int // of them for single tasks
 	first     uint64
 	fixed     bool // every run has the first seed
 	entries   []*entry
@@ -40,7 +41,7 @@ type tally struct {
 }
 
 func newLedger(l *Lab, sub Submission, o Options, fixed bool) *ledger {
-	led := &ledger{lab: l, sub: sub, want: o.Seeds, first: o.Seed, fixed: fixed}
+	led := &ledger{lab: l, sub: sub, want: o.Seeds, fewer: o.fewer, first: o.Seed, fixed: fixed}
 	for _, t := range l.Manifest.Tasks {
 		e := &entry{task: t.Name, scenarios: map[string]*tally{}, finding: grade.Finding{Verdict: grade.Pass}}
 		for _, s := range l.Scenarios {
@@ -53,6 +54,14 @@ func newLedger(l *Lab, sub Submission, o Options, fixed bool) *ledger {
 		}
 	}
 	return led
+}
+
+// wants gives how many conclusive runs a task needs to pass.
+func (led *ledger) wants(task string) int {
+	if n, ok := led.fewer[task]; ok {
+		return min(n, led.want)
+	}
+	return led.want
 }
 
 // seed gives the seed of the i-th run.
@@ -69,7 +78,7 @@ func (e *entry) failed() bool { return e.finding.Verdict == grade.Fail }
 func (led *ledger) open(scenario string) bool {
 	return slices.ContainsFunc(led.entries, func(e *entry) bool {
 		t := e.scenarios[scenario]
-		return t != nil && !e.failed() && !led.hopeless(e.task) && t.passed < led.want
+		return t != nil && !e.failed() && !led.hopeless(e.task) && t.passed < led.wants(e.task)
 	})
 }
 
@@ -146,7 +155,8 @@ func (led *ledger) conclude(e *entry, t *grade.Task) {
 	if e.shown != nil {
 		h, t.Seed = e.shown.history, e.shown.seed
 	}
-	least, unclear := led.want, 0
+	want := led.wants(e.task)
+	least, unclear := want, 0
 	pass := grade.Passed()
 	var seen *history.History
 	for _, s := range led.lab.Scenarios {
@@ -163,14 +173,14 @@ func (led *ledger) conclude(e *entry, t *grade.Task) {
 	case e.failed():
 		t.Explain(e.finding, h)
 		t.Shrunk = e.shrunk
-	case least >= led.want:
+	case least >= want:
 		t.Explain(pass, seen)
 		t.Seed = led.first
 	case e.shown != nil:
 		f := e.finding
 		f.Verdict = grade.Inconclusive
-		if led.want > 1 {
-			f.Why = fmt.Sprintf("%s (%d runs of %d told something, %d did not)", f.Why, least, led.want, unclear)
+		if want > 1 {
+			f.Why = fmt.Sprintf("%s (%d runs of %d told something, %d did not)", f.Why, least, want, unclear)
 		}
 		t.Explain(f, h)
 	}
