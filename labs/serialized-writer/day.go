@@ -173,11 +173,8 @@ func (d day) summed(h *history.History) grade.Finding {
 				continue
 			}
 			why := fmt.Sprintf("updates of %s are lost or doubled: the copy of %s is off by %+d from what was answered", item, node, held[item]-want[item])
-			evidence := collided(h, item)
-			if len(evidence) > 0 {
-				why += ". Two requests that overlapped began with the same amount, as if the other had not been"
-			}
-			return grade.Failed(why, fmt.Sprintf("%s %d: %d at the beginning, and every change that was answered once", item, want[item], d.start[item]),
+			more, evidence := d.howLost(h, item, want[item], held[item])
+			return grade.Failed(why+more, fmt.Sprintf("%s %d: %d at the beginning, and every change that was answered once", item, want[item], d.start[item]),
 				fmt.Sprintf("%s %d", item, held[item]), append(evidence, copies[node].Op)...)
 		}
 	}
@@ -185,6 +182,28 @@ func (d day) summed(h *history.History) grade.Finding {
 		return grade.Unclear("not every node's copy could be read in the end")
 	}
 	return grade.Passed()
+}
+
+// howLost says how an update may have been lost, and which requests show it.
+func (d day) howLost(h *history.History, item string, want, held int64) (text string, evidence []int) {
+	if want < 0 {
+		text = ". More was taken than there was: not everybody who was told a number should have been"
+	}
+	if evidence = collided(h, item); len(evidence) > 0 {
+		return text + ". Two requests that overlapped began with the same amount, as if the other had not been", evidence
+	}
+	for _, o := range h.Ops {
+		if _, ok := number(o); !ok || o.Verb != "change" || grade.Word(o.Args[0]) != item || o.Args[1] != term.Int(want-held) {
+			continue
+		}
+		for _, b := range h.Ops {
+			if _, ok := number(b); ok && b.ID != o.ID && (b.Verb == "change" || b.Verb == "tidy") && grade.Word(b.Args[0]) == item && b.Overlaps(o.Begin, o.End) {
+				evidence = append(evidence, b.ID)
+			}
+		}
+		return text + fmt.Sprintf(". It is as if %s's change by %d had not been", o.Client, want-held), append(evidence[:min(len(evidence), 3)], o.ID)
+	}
+	return text, nil
 }
 
 // collided finds two changes of an item that were under way at the same time and began with the same amount. That alone proves

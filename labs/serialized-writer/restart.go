@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"netsplit/kit"
@@ -109,8 +110,43 @@ func (r restart) finish(ctx context.Context, w *lab.World) error {
 
 func (r restart) judge(h *history.History) grade.Finding {
 	whole := h.During(history.Work, history.Observe)
-	f := grade.All(found, prompt.Answered, recovered, r.oneOrder)(whole)
+	f := grade.All(found, prompt.Answered, recovered, r.ordered)(whole)
 	f.Receipts = append(f.Receipts, receipt(whole))
+	return f
+}
+
+// ordered is oneOrder that tells, too, which request lost its writer before the answers made no sense any more.
+func (r restart) ordered(h *history.History) grade.Finding {
+	f := r.oneOrder(h)
+	wrong, ok := h.Op(f.Focus)
+	if f.Verdict != grade.Fail || !ok || !ours(wrong) {
+		return f
+	}
+	var cut, kill history.Op
+	for _, o := range h.Ops {
+		if !ours(o) || o.Begin > wrong.Begin || grade.Word(o.Args[0]) != grade.Word(wrong.Args[0]) {
+			continue
+		}
+		told := slices.Contains(f.Evidence, o.ID)
+		if cut.ID != 0 && !told && (o.Verb != "tidy" || slices.Contains(f.Evidence, cut.ID)) {
+			continue
+		}
+		for _, k := range killsOf(h) {
+			if o.Overlaps(k.Begin, k.Begin) && k.Begin < wrong.Begin {
+				cut, kill = o, k
+			}
+		}
+	}
+	if cut.ID == 0 {
+		return f
+	}
+	f.Why += fmt.Sprintf(". The writer was killed at %v, while %s's %s of %s was under way", kill.Begin.Round(time.Millisecond), cut.Client, cut.Verb, grade.Word(cut.Args[0]))
+	for _, id := range []int{cut.ID, kill.ID} {
+		if !slices.Contains(f.Evidence, id) {
+			f.Evidence = append(f.Evidence, id)
+		}
+	}
+	slices.Sort(f.Evidence)
 	return f
 }
 
@@ -143,7 +179,11 @@ func found(h *history.History) grade.Finding {
 				return grade.Failed("no process on any node has the local name writer", "one process that changes the table, registered as writer",
 					grade.AnswerText(o), looks[len(looks)-3:]...)
 			}
-			return grade.Failed("when the writer had been killed, no process had its name any more", "somebody starts it again, and it registers its name",
+			times := "once"
+			if len(killed) > 1 {
+				times = fmt.Sprintf("%d times", len(killed))
+			}
+			return grade.Failed(fmt.Sprintf("when the writer had been killed %s, no process had its name any more", times), "somebody starts it again, and it registers its name",
 				grade.AnswerText(o), append([]int{killed[len(killed)-1].ID}, looks[len(looks)-3:]...)...)
 		}
 	}
