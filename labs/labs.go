@@ -16,6 +16,7 @@ import (
 	nodedisconnection "netsplit/labs/node-disconnection"
 	observesystem "netsplit/labs/observe-system"
 	remoteprocesses "netsplit/labs/remote-processes"
+	serializedwriter "netsplit/labs/serialized-writer"
 	transactionhistory "netsplit/labs/transaction-history"
 	twophasecommit "netsplit/labs/two-phase-commit"
 )
@@ -37,6 +38,7 @@ func All() []lab.Definition {
 		distributedcounter.Lab,
 		failover.Lab,
 		dirtyreads.Lab,
+		serializedwriter.Lab,
 		masterrecovery.Lab,
 		banktransfer.Lab,
 		twophasecommit.Lab,
