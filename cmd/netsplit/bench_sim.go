@@ -16,7 +16,7 @@ import (
 )
 
 // benchSimLab is the lab that "bench sim" measures when none is named.
-const benchSimLab = "distributed-counter"
+const benchSimLab = "two-phase-commit"
 
 func newBenchSimCmd() *cobra.Command {
 	var asJSON bool
@@ -24,8 +24,8 @@ func newBenchSimCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sim [LAB]",
 		Short: "Measure the simulator, and how fast it grades",
-		Long: "Measures the simulator with the solution of a lab that asks for a program (" + benchSimLab + "): what it takes to build\n" +
-			"a program, to make machine code of it, to start its nodes, and how many schedules it runs in a second on all\n" +
+		Long: "Measures the simulator with the solution of a lab that asks for a program (" + benchSimLab + "): what it takes to\n" +
+			"build a program, to make machine code of it, to start its nodes, and how many schedules it runs in a second on all\n" +
 			"cores. A schedule is one run of one scenario under one seed. The first verdict is what a student waits for after\n" +
 			"saving a file: build, machine code, and fifty schedules. Each row is the median of several runs.",
 		Example: "  netsplit bench sim\n  netsplit bench sim failover --runs 7 --json",
