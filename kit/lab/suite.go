@@ -24,11 +24,11 @@ const suiteWant = "tests that pass with the right program and fail with each wro
 func (g *Grader) gradeTests(ctx context.Context, l *Lab, sub Submission, o Options, r *grade.Result) error {
 	t := taskIn(r, l.Tests.Task)
 	t.Seed, t.Replay = o.Seed, ""
-	key := fmt.Sprintf("%s %s %d", l.Slug, digest(sub.Tests), o.Seed)
+	key := testsKey{l.Slug, digest(sub.Tests), o.Seed}
 	f, known := o.tested.find(key)
 	if !known {
 		var err error
-		f, err = g.judgeTests(ctx, l, sub, o.Seed, r)
+		f, err = g.judgeTests(ctx, l, sub, o, r)
 		var late *Exhausted
 		if errors.As(err, &late) {
 			r.Budgets = append(r.Budgets, late.Error())
@@ -44,13 +44,20 @@ func (g *Grader) gradeTests(ctx context.Context, l *Lab, sub Submission, o Optio
 	return nil
 }
 
-// testsKnown is what tests got before; nil knows nothing and keeps nothing.
+// testsKnown is what tests got before, and what became of each wrong program with them; nil knows nothing and keeps nothing.
 type testsKnown struct {
 	mu    sync.Mutex
-	found map[string]grade.Finding
+	found map[testsKey]grade.Finding
+	runs  map[testsKey]map[string]testRuns // by the wrong program's name
 }
 
-func (k *testsKnown) find(key string) (f grade.Finding, known bool) {
+// testsKey tells tests apart, of one lab and on one first seed.
+type testsKey struct {
+	lab, digest string
+	seed        uint64
+}
+
+func (k *testsKnown) find(key testsKey) (f grade.Finding, known bool) {
 	if k == nil {
 		return f, false
 	}
@@ -60,16 +67,39 @@ func (k *testsKnown) find(key string) (f grade.Finding, known bool) {
 	return f, known
 }
 
-func (k *testsKnown) keep(key string, f grade.Finding) {
+func (k *testsKnown) keep(key testsKey, f grade.Finding) {
 	if k == nil {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.found == nil {
-		k.found = map[string]grade.Finding{}
+		k.found = map[testsKey]grade.Finding{}
 	}
 	k.found[key] = f
+}
+
+// keepRuns keeps what became of the wrong programs.
+func (k *testsKnown) keepRuns(key testsKey, wrong []Mutant, runs []testRuns) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.runs == nil {
+		k.runs = map[testsKey]map[string]testRuns{}
+	}
+	k.runs[key] = map[string]testRuns{}
+	for i, m := range wrong {
+		k.runs[key][m.Name] = runs[i]
+	}
+}
+
+// runsOf gives what became of a wrong program; nil when it was not tried.
+func (k *testsKnown) runsOf(key testsKey, name string) testRuns {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.runs[key][name]
 }
 
 func taskIn(r *grade.Result, name string) *grade.Task {
@@ -81,7 +111,7 @@ func taskIn(r *grade.Result, name string) *grade.Task {
 	return &grade.Task{} // Load refuses a suite for a task that is not there
 }
 
-func (g *Grader) judgeTests(ctx context.Context, l *Lab, sub Submission, seed uint64, r *grade.Result) (grade.Finding, error) {
+func (g *Grader) judgeTests(ctx context.Context, l *Lab, sub Submission, o Options, r *grade.Result) (grade.Finding, error) {
 	if len(sub.Tests) == 0 {
 		return grade.Failed("there is no test file", suiteWant, "no file that ends in _test.go"), nil
 	}
@@ -94,7 +124,7 @@ func (g *Grader) judgeTests(ctx context.Context, l *Lab, sub Submission, seed ui
 		return grade.Finding{}, err
 	}
 	g.say("running your tests with a right program")
-	runs, err := g.runTests(ctx, l, ref.Files, sub.Tests, seed)
+	runs, err := g.runTests(ctx, l, ref.Files, sub.Tests, o.Seed)
 	var c *CompileError
 	if errors.As(err, &c) {
 		return grade.Failed("the tests do not compile with a right program that has the starter's functions and types", suiteWant, c.Text), nil
@@ -104,12 +134,12 @@ func (g *Grader) judgeTests(ctx context.Context, l *Lab, sub Submission, seed ui
 	}
 	if failed := runs.failed(); len(failed) > 0 {
 		r.Output = grade.Clean(failed[0].Output)
-		return falseAlarm(runs, failed, seed), nil
+		return falseAlarm(runs, failed, o.Seed), nil
 	}
 	if strings.Contains(runs[0].Output, "no tests to run") {
 		return grade.Failed("there is no test in the test files", suiteWant, "no function TestXxx(t *testing.T)"), nil
 	}
-	return g.tryMutants(ctx, l, sub, seed)
+	return g.tryMutants(ctx, l, sub, o)
 }
 
 // falseAlarm explains tests that fail with a right program.
@@ -171,17 +201,18 @@ func firstFailure(output string) string {
 }
 
 // tryMutants runs tests that accept the right program with each wrong one.
-func (g *Grader) tryMutants(ctx context.Context, l *Lab, sub Submission, seed uint64) (grade.Finding, error) {
+func (g *Grader) tryMutants(ctx context.Context, l *Lab, sub Submission, o Options) (grade.Finding, error) {
 	var wrong []Mutant
 	for _, m := range l.Mutants {
 		if m.Tests {
 			wrong = append(wrong, m)
 		}
 	}
-	runs, err := g.runMutants(ctx, l, wrong, sub, seed)
+	runs, err := g.runMutants(ctx, l, wrong, sub, o.Seed)
 	if err != nil {
 		return grade.Finding{}, err
 	}
+	o.tested.keepRuns(testsKey{l.Slug, digest(sub.Tests), o.Seed}, wrong, runs)
 	var missed, byLuck []Mutant
 	for i, m := range wrong {
 		switch n := len(runs[i].failed()); {
