@@ -91,7 +91,7 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	}
 	led.fill(r)
 	led.tell(o.Shown)
-	if l.Tests != nil {
+	if l.Tests != nil && !led.hopeless(l.Tests.Task) {
 		if err := g.gradeTests(ctx, l, sub, o, r); err != nil {
 			return nil, err
 		}

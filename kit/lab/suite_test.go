@@ -2,8 +2,11 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
+
+	"netsplit/kit/grade"
 )
 
 // TestTestsAreJudged has tests of every kind that students hand in, and what they are told about them.
@@ -30,6 +33,40 @@ func TestTestsAreJudged(t *testing.T) {
 		if got.Verdict != "fail" || got.Score != 0 || !strings.Contains(got.Why, c.why) || !strings.Contains(got.Expected, c.expected) ||
 			!strings.Contains(got.Actual, c.actual) {
 			t.Errorf("tests that %s: %s %d\nwhy %s\nexpected %s\nactual %s", c.tests, got.Verdict, got.Score, got.Why, got.Expected, got.Actual)
+		}
+	}
+}
+
+// TestGivenTestsAreNotTried: tests that nobody has touched are told so, and nothing is compiled with them; nor with any tests while
+// the task that theirs builds on has not passed.
+func TestGivenTestsAreNotTried(t *testing.T) {
+	l := find(t, fakeCatalog(t), "counter")
+	given, err := l.Unsolved()
+	if err != nil || len(given.Tests) == 0 {
+		t.Fatal(err, "the starter has no tests")
+	}
+	right, err := l.Reference()
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := fakeEnv()
+	env.Test = func(context.Context, Program, ...uint64) ([]TestReport, error) {
+		return nil, errors.New("they were run")
+	}
+	for _, c := range []struct {
+		program map[string][]byte
+		verdict grade.Verdict
+		why     string
+	}{
+		{right.Files, grade.Fail, "the tests are still those that you were given"},
+		{given.Files, grade.Skipped, `not judged, because "count" has not passed`},
+	} {
+		r, err := (&Grader{Env: env}).Grade(context.Background(), l, Submission{Name: "work", Files: c.program, Tests: given.Tests}, Options{Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := taskIn(r, "tests"); got.Verdict != c.verdict || got.Score != 0 || got.Why != c.why {
+			t.Errorf("%+v", got)
 		}
 	}
 }

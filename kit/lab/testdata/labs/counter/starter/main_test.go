@@ -1,0 +1,3 @@
+package main
+
+// Write your tests here.
