@@ -35,8 +35,7 @@ func newCheckCmd() *cobra.Command {
 		Short: "Prove that labs and lessons are sound",
 		Long: "For each lab: the starter fails, the solution passes, and every wrong answer that the lab ships gets the\n" +
 			"verdict that is pinned for it. The matrix has a line for each of them and a column for each task. Without a\n" +
-			"name all labs are checked, and the lessons, too. The exit status is 1 when a lab is not sound.\n" +
-			"With --quick one wrong answer is tried for each task, not all of them.\n\n" +
+			"name all labs are checked, and the lessons, too. The exit status is 1 when a lab is not sound.\n\n" +
 			"With --soak the solution is then graded on that many seeds, whatever they say, and the starter and each wrong\n" +
 			"answer on an eighth of them. What came out, with bounds, is the lab's ledger. In a checkout of this project it\n" +
 			"is written to labs/LAB/ledger.json, or below the folder that --ledger names; elsewhere it is only printed. A\n" +
@@ -49,7 +48,6 @@ func newCheckCmd() *cobra.Command {
 	flags.BoolVar(&f.json, "json", false, "print a list of proofs as JSON")
 	flags.Uint64Var(&f.Seed, "seed", 1, "the first seed")
 	flags.IntVar(&f.Seeds, "seeds", 0, "how many runs for the solution and each mutant (default: what the lab says)")
-	flags.BoolVar(&f.Quick, "quick", false, "try a wrong answer for each task, not all of them")
 	flags.IntVar(&f.soak, "soak", 0, "then so many runs of the solution, into the lab's ledger")
 	flags.StringVar(&f.ledger, "ledger", "", "the folder of the labs to write ledgers below (default: labs in this checkout)")
 	flags.StringVar(&f.record, "record", "", "write what each wrong answer of a code lab is told into this folder, for labs/explained_test.go")
@@ -207,12 +205,8 @@ func printProof(w io.Writer, p lab.Proof) {
 	if !p.OK {
 		word = "NOT SOUND"
 	}
-	tried := fmt.Sprint(len(p.Mutants))
-	if p.Left > 0 {
-		tried = fmt.Sprintf("%d of %d", len(p.Mutants), len(p.Mutants)+p.Left)
-	}
-	fmt.Fprintf(w, "%s: %s (starter %s, solution %s on %d runs, %s mutants, %.1f s)\n\n%s\n", p.Lab, word, p.Starter, p.Solution, p.Seeds,
-		tried, float64(p.Millis)/1000, p.Matrix(matrixWidth(w)))
+	fmt.Fprintf(w, "%s: %s (starter %s, solution %s on %d runs, %d mutants, %.1f s)\n\n%s\n", p.Lab, word, p.Starter, p.Solution, p.Seeds,
+		len(p.Mutants), float64(p.Millis)/1000, p.Matrix(matrixWidth(w)))
 	if p.Ledger != nil {
 		fmt.Fprintln(w, p.Ledger.Text())
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,9 +24,7 @@ type Proof struct {
 	// Warnings are about what does not make the lab unsound: a ledger that is out of date, a grade on too few seeds.
 	Warnings []string `json:"warnings,omitempty"`
 	Seeds    int      `json:"seeds"`
-	// Left is how many wrong answers a quick check left out.
-	Left   int   `json:"left,omitempty"`
-	Millis int64 `json:"ms"`
+	Millis   int64    `json:"ms"`
 
 	Tasks         []string                 `json:"tasks"` // of the lab, in order: the columns of the matrix
 	StarterTasks  map[string]grade.Verdict `json:"starter_tasks,omitempty"`
@@ -51,7 +50,7 @@ type TaskProof struct {
 
 // Check proves that a lab is sound: its starter fails, its solution passes with full score, every mutant gets its
 // pinned verdict, the solution's tests catch every wrong program, and the hints are of use.
-func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (Proof, error) {
+func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (_ Proof, err error) {
 	if o.Seed == 0 {
 		o.Seed = 1 // a check is the same each time
 	}
@@ -59,6 +58,11 @@ func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (Proof, error) {
 	p := Proof{Lab: l.Slug, Mutants: map[string]MutantProof{}, OK: true, Seeds: o.Seeds, Tasks: l.Manifest.TaskNames()}
 	if p.Seeds <= 0 {
 		p.Seeds = l.Manifest.Seeds
+	}
+	if o.Shown == nil { // what a program is told may name its files and functions
+		if g, err = g.together(ctx, l); err != nil {
+			return p, err
+		}
 	}
 	if err := g.checkStarter(ctx, l, o, &p); err != nil {
 		return p, err
@@ -76,6 +80,27 @@ func (g *Grader) Check(ctx context.Context, l *Lab, o Options) (Proof, error) {
 		p.fault("%s", f)
 	}
 	return p, nil
+}
+
+// together has the starter, the solution and the mutants compiled as one program.
+func (g *Grader) together(ctx context.Context, l *Lab) (*Grader, error) {
+	starter, err := l.Unsolved()
+	solution, err2 := l.Reference()
+	if err := errors.Join(err, err2); err != nil {
+		return g, err
+	}
+	subs := []Submission{starter, solution}
+	for _, m := range l.Mutants {
+		if m.Tests {
+			continue
+		}
+		sub, err := l.Mutated(m)
+		if err != nil {
+			return g, err
+		}
+		subs = append(subs, sub)
+	}
+	return g.withJoint(ctx, l, subs)
 }
 
 func (p *Proof) fault(format string, args ...any) {
@@ -165,11 +190,6 @@ func taskVerdicts(r *grade.Result) map[string]grade.Verdict {
 // program keeps one processor busy, and the others have runs to make meanwhile.
 func (g *Grader) checkMutants(ctx context.Context, l *Lab, o Options, p *Proof) error {
 	graded := slices.DeleteFunc(slices.Clone(l.Mutants), func(m Mutant) bool { return m.Tests })
-	if o.Quick {
-		some := cover(l.Manifest.TaskNames(), graded)
-		p.Left = len(graded) - len(some)
-		graded = some
-	}
 	one, jobs := *g, 1
 	if !l.Manifest.Kind.live() {
 		jobs, one.Jobs = g.jobs(), 1
@@ -209,33 +229,6 @@ func (g *Grader) checkMutants(ctx context.Context, l *Lab, o Options, p *Proof) 
 		maps.Copy(p.Mutants, q.Mutants)
 	}
 	return context.Cause(ctx)
-}
-
-// cover picks for each task the mutant that fails it and fails the fewest others: whoever breaks the judging of one task is told so.
-func cover(tasks []string, mutants []Mutant) []Mutant {
-	kills := func(m Mutant) (n int) {
-		for _, v := range m.Tasks {
-			if v == grade.Fail {
-				n++
-			}
-		}
-		return n
-	}
-	var some []Mutant
-	chosen := map[string]bool{}
-	for _, task := range tasks {
-		best := -1
-		for i, m := range mutants {
-			if m.Tasks[task] == grade.Fail && (best < 0 || kills(m) < kills(mutants[best])) {
-				best = i
-			}
-		}
-		if best >= 0 && !chosen[mutants[best].Name] {
-			chosen[mutants[best].Name] = true
-			some = append(some, mutants[best])
-		}
-	}
-	return some
 }
 
 func (g *Grader) checkMutant(ctx context.Context, l *Lab, m Mutant, o Options, p *Proof) error {

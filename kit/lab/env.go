@@ -23,6 +23,9 @@ type Env struct {
 	// Build compiles a program (or with tests its test binary) for the simulator. A program that does not
 	// compile is a *CompileError.
 	Build func(ctx context.Context, src Source) (Program, error)
+	// BuildAll compiles many programs of a module together, which takes little longer than one. It gives them in order, or none when they
+	// must be compiled one by one. nil: always one by one.
+	BuildAll func(ctx context.Context, module string, programs []map[string][]byte) ([]Program, error)
 	// Simulate starts nodes that all run one program.
 	Simulate func(ctx context.Context, p Program, o SimRun) (Simulation, error)
 	// Test runs a compiled test binary in the simulator's sandbox, with each seed; it ends early after a run that did not

@@ -33,8 +33,6 @@ type Options struct {
 	Shown func(sub Submission, t Telling)
 	// Shrink bounds the search for shorter runs to explain failures with, in labs that are simulated; zero is none.
 	Shrink ShrinkLimits
-	// Quick has Check try one mutant for each task, and leave out the others.
-	Quick bool
 	// tested is what tests got before, when many programs are graded that have the same; nil to judge them each time.
 	tested *testsKnown
 	// fewer is how many runs single tasks are judged on, where that is less than Seeds.

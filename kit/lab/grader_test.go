@@ -395,35 +395,6 @@ func TestCheckProvesALab(t *testing.T) {
 	}
 }
 
-// TestQuickCheck wants one mutant for each task, the one that fails the fewest others, and the rest counted.
-func TestQuickCheck(t *testing.T) {
-	mutant := func(name string, tasks ...string) Mutant {
-		m := Mutant{Name: name, Tasks: map[string]grade.Verdict{"later": grade.Skipped}}
-		for _, task := range tasks {
-			m.Tasks[task] = grade.Fail
-		}
-		return m
-	}
-	var names []string
-	for _, m := range cover([]string{"move", "look", "later", "heal"}, []Mutant{mutant("all", "move", "look", "heal"), mutant("two", "move", "look"),
-		mutant("one", "move"), mutant("another", "move")}) {
-		names = append(names, m.Name)
-	}
-	if got := strings.Join(names, " "); got != "one two all" {
-		t.Errorf("chosen: %s", got)
-	}
-	l := find(t, fakeCatalog(t), "steady-total")
-	l.Mutants = append(l.Mutants, l.Mutants[0])
-	l.Mutants[2].Name = "same"
-	p, err := (&Grader{Env: fakeEnv()}).Check(context.Background(), l, Options{Quick: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !p.OK || len(p.Mutants)+p.Left != 3 || p.Left == 0 {
-		t.Errorf("%+v", p)
-	}
-}
-
 func TestCheckFindsAnUnsoundLab(t *testing.T) {
 	lax := steadyTotal()
 	fresh := lax.Scenarios[0].New

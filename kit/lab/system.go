@@ -23,7 +23,7 @@ type System struct {
 
 // Env gives the functions that grading needs.
 func (s *System) Env() Env {
-	return Env{Cluster: startCluster, Script: runScript, Build: s.build, Simulate: s.simulate, Test: s.test}
+	return Env{Cluster: startCluster, Script: runScript, Build: s.build, BuildAll: s.buildAll, Simulate: s.simulate, Test: s.test}
 }
 
 // Close releases the simulator, in which nothing may run any more. What is simulated later makes a new one.

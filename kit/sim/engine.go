@@ -44,6 +44,8 @@ type Program struct {
 	Wasm []byte
 	// Hash names the bytes: the first half of their SHA-256 in hex.
 	Hash string
+	// Args are what the program finds in os.Args behind its name, as a node does.
+	Args []string
 	// Built says how long the build took; 0 when it came from elsewhere.
 	Built time.Duration
 }

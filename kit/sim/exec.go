@@ -37,7 +37,7 @@ func Exec(ctx context.Context, cfg Config) (Ended, error) {
 	defer release()
 	out := &tail{}
 	noLink := func(simlink.Frame) uint32 { return errnoBadf }
-	g := newGuest(launch{engine: cfg.Engine, code: code, memory: cfg.Memory, name: "program",
+	g := newGuest(launch{engine: cfg.Engine, code: code, memory: cfg.Memory, name: "program", args: cfg.Program.Args,
 		random: &randomSource{stream(cfg.Seed, "random", "program")}}, noLink, out)
 	now, left := time.Duration(0), int64(cfg.MaxCPU/Step)
 	for !g.ended {

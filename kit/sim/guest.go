@@ -78,6 +78,7 @@ type launch struct {
 	random *randomSource
 	skew   func() time.Duration // how far the wall clock is off now; nil is a right clock
 	name   string
+	args   []string
 }
 
 // newGuest prepares an instance; it begins with the first run.
@@ -94,7 +95,7 @@ func newGuest(l launch, handle func(simlink.Frame) uint32, output *tail) *guest 
 func (g *guest) main(l launch) {
 	ctx := context.WithValue(context.Background(), guestKey{}, g)
 	ctx = experimental.WithMemoryAllocator(ctx, l.engine.memories.allocator(l.memory, l.code.image, &g.memFull, &g.memPeak))
-	cfg := wazero.NewModuleConfig().WithName("").WithArgs(l.name).WithStartFunctions().
+	cfg := wazero.NewModuleConfig().WithName("").WithArgs(append([]string{l.name}, l.args...)...).WithStartFunctions().
 		WithRandSource(l.random).
 		WithWalltime(func() (int64, int32) {
 			t := epoch.Add(g.now())

@@ -18,6 +18,7 @@ type node struct {
 	world *World
 	name  kit.NodeName
 	code  code
+	args  []string // of the program
 	disk  *disk
 	draw  dice
 
@@ -93,7 +94,7 @@ func (w *World) boot(n *node) *waiter {
 	n.lanes, n.lastDial, n.lastAccept = map[uint64]*lane{}, 0, simlink.HostConn-1
 	n.busy, n.lastSync, n.syncs = w.now, 0, 0
 	n.waiter = newWaiter(w.ctx)
-	n.g = newGuest(launch{engine: w.cfg.Engine, code: n.code, memory: w.cfg.Memory, name: string(n.name), skew: n.off,
+	n.g = newGuest(launch{engine: w.cfg.Engine, code: n.code, memory: w.cfg.Memory, name: string(n.name), args: n.args, skew: n.off,
 		random: &randomSource{stream(w.cfg.Seed, "random", string(n.name), strconv.Itoa(n.boots))}}, n.step, n.output)
 	w.note(Event{What: Boot, Node: n.name, ID: uint64(n.boots)}, nil)
 	for _, f := range n.disk.files() {

@@ -177,7 +177,7 @@ func New(ctx context.Context, cfg Config) (*World, error) {
 			return nil, err
 		}
 		w.held = append(w.held, release)
-		w.nodes[name] = &node{world: w, name: name, code: code, disk: newDisk(cfg.Disk), output: &tail{},
+		w.nodes[name] = &node{world: w, name: name, code: code, args: p.Args, disk: newDisk(cfg.Disk), output: &tail{},
 			draw: newDice(cfg.Seed, "node", string(name)), timer: never, reason: Killed, skew: cfg.Skew[name], pace: 1}
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
