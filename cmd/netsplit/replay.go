@@ -91,9 +91,9 @@ func (a replayArgs) run(cmd *cobra.Command, name string) error {
 	}
 	system := &lab.System{}
 	defer system.Close()
-	progress, done := progressTo(cmd.ErrOrStderr())
-	defer done()
-	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: progress}
+	view := viewOn(cmd.ErrOrStderr())
+	defer view.clear()
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress()}
 	switch {
 	case a.log:
 		return a.showLog(cmd, g, l, old)
@@ -101,7 +101,7 @@ func (a replayArgs) run(cmd *cobra.Command, name string) error {
 		return a.showMoment(cmd, g, l, old)
 	}
 	rep, err := g.Replay(cmd.Context(), l, old, lab.ReplayOptions{Twice: a.check, Full: a.full})
-	done()
+	view.clear()
 	if err != nil {
 		return err
 	}
