@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -117,7 +118,7 @@ func TestSearchesEndInTime(t *testing.T) {
 		each, most time.Duration
 		first      int // tries for the first task, at least
 	}{
-		{150 * time.Millisecond, 8*time.Second + 600*time.Millisecond, 20},
+		{250 * time.Millisecond, 9 * time.Second, 20},
 		{400 * time.Millisecond, 8*time.Second + 1600*time.Millisecond, shrinkLeast},
 		{700 * time.Millisecond, 16 * time.Second, shrinkLeast}, // its best guesses are made, although they take longer
 		{5 * time.Second, 16 * time.Second, 2},
@@ -166,6 +167,29 @@ func TestSearchesDoNotDependOnTheMachine(t *testing.T) {
 	}
 	if docs[0] != docs[1] || docs[0] != docs[2] {
 		t.Errorf("%s", strings.Join(docs, "\n"))
+	}
+}
+
+// What failed is told before the search for the shortest run that does, and a task that will be skipped is not told of.
+func TestFailuresAreToldFirst(t *testing.T) {
+	l := wrongThroughout(t)
+	l.Manifest.Tasks[3].After = []string{"one"}
+	sub, err := l.Mutated(l.Mutants[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	g := &Grader{Env: fakeEnv(), Jobs: 1, Progress: func(s string) { told = append(told, s) }, News: func(s string) { told = append(told, "news: "+s) }}
+	if _, err := g.Grade(context.Background(), l, sub, Options{Seed: 5, Seeds: 1, Shrink: DefaultShrink}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"compiling", "news: one failed with seed 5: it was counted double", "news: two failed with seed 5: it was counted double",
+		"news: three failed with seed 5: it was counted double", "one: looking for the shortest run that fails (40 requests of 40, 0 tried)"}
+	if len(told) < len(want) || !slices.Equal(told[:len(want)], want) {
+		t.Errorf("told was\n%s", strings.Join(told, "\n"))
+	}
+	if last := told[len(told)-1]; !strings.HasPrefix(last, "three: looking for the shortest run that fails (12 requests of 40, ") {
+		t.Errorf("in the end %q", last)
 	}
 }
 
