@@ -254,7 +254,8 @@ func allAnswered(h *history.History) grade.Finding {
 		if o.Verb != "transfer" && o.Verb != "balance" && o.Verb != "audit" || o.Outcome.Status == door.OK || refusal(o) {
 			continue
 		}
-		return grade.Failed("a request was not answered although nothing was broken", "an answer, or one of the bank's refusals", grade.AnswerText(o), o.ID)
+		return grade.Failed(fmt.Sprintf("%s's %s on %s ended in an error although no node and no link was broken", o.Client, o.Verb, o.Node),
+			"an answer, or the refusal of a rule that is broken: who comes while others are served waits", grade.AnswerText(o), o.ID)
 	}
 	return prompt.Answered(h)
 }
