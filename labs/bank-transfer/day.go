@@ -255,7 +255,7 @@ func allAnswered(h *history.History) grade.Finding {
 			continue
 		}
 		return grade.Failed(fmt.Sprintf("%s's %s on %s ended in an error although no node and no link was broken", o.Client, o.Verb, o.Node),
-			"an answer, or the refusal of a rule that is broken: who comes while others are served waits", grade.AnswerText(o), o.ID)
+			"an answer, or the refusal of a rule that the request breaks: who comes while others are served waits", grade.AnswerText(o), o.ID)
 	}
 	return prompt.Answered(h)
 }

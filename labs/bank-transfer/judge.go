@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"netsplit/kit/door"
@@ -202,25 +203,30 @@ func (b *bank) shaped(o history.Op) grade.Finding {
 	return grade.Passed()
 }
 
-// missing says which accounts an audit leaves out: a whole branch, or the first that is not there. It is empty when all are.
+// missing says which accounts an audit leaves out: whole branches, or else the first that is not there. It is empty when all are.
 func (b *bank) missing(has map[string]int64) string {
-	for i, branch := range branches {
-		first, gone := "", 0
-		for _, id := range b.accounts[i*len(b.accounts)/len(branches) : (i+1)*len(b.accounts)/len(branches)] {
-			if _, there := has[id]; !there {
-				first, gone = cmp.Or(first, id), gone+1
+	var first string
+	var gone []string // branches of which it has none
+	for _, branch := range branches {
+		there := false
+		for _, id := range b.accounts {
+			if _, listed := has[id]; home(id) == branch && listed {
+				there = true
+			} else if home(id) == branch {
+				first = cmp.Or(first, id)
 			}
 		}
-		switch {
-		case gone == 1:
-			return first + " is not in it"
-		case gone == len(b.accounts)/len(branches):
-			return fmt.Sprintf("no account of branch %s is in it", branch)
-		case gone > 1:
-			return fmt.Sprintf("%s and others of branch %s are not in it", first, branch)
+		if !there {
+			gone = append(gone, string(branch))
 		}
 	}
-	return ""
+	switch {
+	case first == "":
+		return ""
+	case len(gone) > 0:
+		return "no account of branch " + strings.Join(gone, " or ") + " is in it"
+	}
+	return first + " is not in it"
 }
 
 // sameAnswer wants a request that is asked again to get its first answer.

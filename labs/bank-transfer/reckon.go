@@ -220,7 +220,9 @@ func (r reckoning) judge(v view) grade.Finding {
 	var said, should, did, about []string
 	var evidence []int
 	for i, m := range wrong {
-		said = append(said, q.say(m, i == 0))
+		if i == 0 || !q.halves(wrong) { // one that was caught in the middle says it for all
+			said = append(said, q.say(m, i == 0))
+		}
 		for _, id := range []string{m.from, m.to} {
 			has, there := v.has[id]
 			if there && !slices.Contains(about, id) {

@@ -43,7 +43,7 @@ func (q question) say(m mistake, full bool) string {
 	case m.did == twice:
 		return fmt.Sprintf("the %s counted twice", name)
 	case m.did == none && (q.who == "audit" || q.who == "balance"):
-		return fmt.Sprintf("%s does not show the %s, which was answered %s before anybody asked for %s", q.lookedAt(), name, early(q.from-m.ended), q.lookedAt())
+		return fmt.Sprintf("%s does not show the %s, which was answered %s before it was asked for", q.lookedAt(), name, early(q.from-m.ended))
 	case m.did == none:
 		return fmt.Sprintf("the %s is lost: it was answered before, and %s %s as if it had never been", name, q.lookedAt(), map[bool]string{true: "are", false: "is"}[q.who == "tables"])
 	case m.did == debit && then != "":
@@ -64,21 +64,20 @@ func early(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
+// halves reports whether an auditor has caught transfers in the middle, and nothing else is wrong.
+func (q question) halves(wrong []mistake) bool {
+	return q.who == "audit" && !slices.ContainsFunc(wrong, func(m mistake) bool { return m.did != debit && m.did != credit })
+}
+
 // promised says which of the bank's promises mistakes break, before the figures that it would have led to. It is empty where
 // what is said of the mistakes says it.
 func (q question) promised(wrong []mistake) string {
-	if q.who != "audit" && q.who != "balance" {
-		return ""
-	}
-	half, unseen := false, false
-	for _, m := range wrong {
-		half = half || m.did == debit || m.did == credit
-		unseen = unseen || m.did == none
-	}
 	switch {
-	case half && q.who == "audit":
-		return "of every transfer both sides or none: "
-	case unseen && !half:
+	case q.halves(wrong) && len(wrong) > 1:
+		return fmt.Sprintf("both sides of every transfer or none (%d more were caught halfway): ", len(wrong)-1)
+	case q.halves(wrong):
+		return "both sides of every transfer or none: "
+	case len(wrong) == 1 && wrong[0].did == none && (q.who == "audit" || q.who == "balance"):
 		return "whoever asks sees what was answered before: "
 	}
 	return ""
