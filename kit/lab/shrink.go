@@ -96,6 +96,7 @@ func (g *Grader) reference(ctx context.Context, l *Lab, sub Submission) (prepare
 	if err != nil || digest(ref.Files) == digest(sub.Files) {
 		return prepared{}, nil
 	}
+	g.say("compiling the solution, which shorter runs are held against")
 	p, err := g.Env.Build(ctx, Source{Module: l.Slug, Files: ref.Files})
 	if err != nil {
 		return prepared{}, ctx.Err()
