@@ -43,8 +43,8 @@ const allHelp = "With --all it grades a whole class: every DIR that is a workspa
 	"given. A second call grades only what is new, has changed (the work, netsplit, --seed, --seeds) or was inconclusive;\n" +
 	"--again grades all anew. Each submission is graded by a process of its own within --timeout and --memory: one that\n" +
 	"takes its grader down has a row that says so, and the rest goes on. Ctrl-C leaves what is done, and its table.\n" +
-	"A table needs no explanations, so nobody waits for a search for shorter runs, unless --shrink asks for them because\n" +
-	"students are to read what is in results.\n" +
+	"A table needs no explanations, so nobody waits for a search for shorter runs, unless --shrink asks for them (with --again,\n" +
+	"where there is a grade), because students are to read what is in results.\n" +
 	"Plan 768 MiB for each of --jobs; what is compiled is shared. The exit status is 0 when everybody passed or failed, 2\n" +
 	"when nothing could be said about some, 3 when some have no grade."
 
