@@ -21,7 +21,7 @@ seed 7 and the 39 after it, a sandbox: no files, no network, no clock and no env
         1.066 s   ●───────▶│     transfer("ada-1", [{a,"ann",-66},{b,"bob",66}])
         1.087 s   │        ✕     kill a
                   │        │
-  read      lesson two-phase-commit#a-yes-is-a-promise (netsplit read two-phase-commit#a-yes-is-a-promise)
+  read      lesson two-phase-commit#lost-and-late (netsplit read two-phase-commit#lost-and-late)
   replay    netsplit grade /home/somebody/a/long/path/to/the/work --seed 356412 --seeds 1
 
 The last that your work printed:
@@ -44,7 +44,7 @@ func TestResultFitsTheTerminal(t *testing.T) {
 	for _, want := range []string{
 		"\n            on a, which was killed in the middle of it\n",
 		"●───────▶│     transfer(\"ada-1\", [{a,\n                  │        │     \"ann\",-66},{b,\"bob\",66}])\n",
-		"\n  read      lesson two-phase-commit#a-yes-is-a-promise\n            (netsplit read two-phase-commit#a-yes-is-a-promise)\n",
+		"\n  read      lesson two-phase-commit#lost-and-late\n            (netsplit read two-phase-commit#lost-and-late)\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
