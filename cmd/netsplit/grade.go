@@ -190,6 +190,9 @@ func deliver(out io.Writer, w grade.Writer, file string, r *grade.Result, s grad
 		}
 		return deliverSummary(w, file, r, s)
 	}
+	if file == "" && w.Name == "text" {
+		return printResult(out, r)
+	}
 	if file == "" {
 		return w.Write(out, r, s)
 	}
@@ -200,7 +203,7 @@ func deliver(out io.Writer, w grade.Writer, file string, r *grade.Result, s grad
 	if err := replaceFile(file, b.Bytes()); err != nil {
 		return &kit.Error{Op: "write result", Kind: kit.Refused, Err: err}
 	}
-	return grade.Text(out, r)
+	return printResult(out, r)
 }
 
 // deliverSummary replaces the file, or appends to the one that collects what the steps of a job have to say. Outside

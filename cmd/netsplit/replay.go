@@ -126,7 +126,7 @@ func readResult(name string) (*grade.Result, *lab.Lab, error) {
 }
 
 func (a replayArgs) sayReplay(out io.Writer, rep lab.Replay) error {
-	if err := grade.Text(out, rep.Result); err != nil {
+	if err := printResult(out, rep.Result); err != nil {
 		return err
 	}
 	if len(rep.Differences) > 0 {
