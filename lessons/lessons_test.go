@@ -112,6 +112,19 @@ func TestEveryLessonEndsInSomethingToRun(t *testing.T) {
 	}
 }
 
+// entries gives what was typed into the shell in a transcript, each entry with the lines that continue it.
+func entries(transcript string) []string {
+	var out []string
+	for line := range strings.SplitSeq(transcript, "\n") {
+		if typed, ok := strings.CutPrefix(line, ">>> "); ok {
+			out = append(out, typed+"\n")
+		} else if rest, ok := strings.CutPrefix(line, "..."); ok && len(out) > 0 {
+			out[len(out)-1] += strings.TrimPrefix(rest, " ") + "\n"
+		}
+	}
+	return out
+}
+
 // TestSnippetsParse keeps typing errors out of what readers copy.
 func TestSnippetsParse(t *testing.T) {
 	dialect := &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true}
@@ -123,9 +136,9 @@ func TestSnippetsParse(t *testing.T) {
 			case "starlark":
 				_, err = dialect.Parse(l.File, s.Text, 0)
 			case "console":
-				for line := range strings.SplitSeq(s.Text, "\n") {
-					if typed, ok := strings.CutPrefix(line, ">>> "); ok && err == nil && !strings.HasSuffix(typed, ":") {
-						_, err = dialect.Parse(l.File, typed, 0)
+				for _, entry := range entries(s.Text) {
+					if err == nil {
+						_, err = dialect.Parse(l.File, entry, 0)
 					}
 				}
 			case "go":

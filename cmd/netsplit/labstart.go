@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,8 @@ func newLabListCmd() *cobra.Command {
 				out.SetIndent("", "  ")
 				return out.Encode(rows)
 			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			var table strings.Builder
+			w := tabwriter.NewWriter(&table, 0, 8, 2, ' ', 0)
 			fmt.Fprintln(w, "LAB\tKIND\tMINUTES\tBEST\tTITLE")
 			for _, r := range rows {
 				best := fmt.Sprintf("-/%d", r.Points)
@@ -114,7 +116,11 @@ func newLabListCmd() *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.Lab, r.Kind, r.Minutes, best, r.Title)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), screenOf(cmd.OutOrStdout()).fitLast(table.String()))
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON")

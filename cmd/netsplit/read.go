@@ -16,11 +16,12 @@ import (
 func newReadCmd() *cobra.Command {
 	var width int
 	cmd := &cobra.Command{
-		Use:   "read [LESSON]",
+		Use:   "read [LESSON[#SECTION]]",
 		Short: "Read a lesson in the terminal",
 		Long: "Read a lesson in the terminal, through $PAGER when it is longer than the screen.\n" +
-			"Without a name, list the lessons. The beginning of a name is enough.",
-		Example: "  netsplit read\n  netsplit read welcome",
+			"Without a name, list the lessons. The beginning of a name is enough. What follows a # names one of its\n" +
+			"sections, as grades and links do.",
+		Example: "  netsplit read\n  netsplit read welcome\n  netsplit read dirty-operations#what-it-costs",
 		Args:    cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return lessonNames(args), cobra.ShellCompDirectiveNoFileComp
@@ -39,11 +40,11 @@ func newReadCmd() *cobra.Command {
 				_, err := io.WriteString(out, course.List(screen.text))
 				return err
 			}
-			l, err := course.Lesson(args[0])
+			l, section, err := course.Ref(args[0])
 			if err != nil {
 				return err
 			}
-			return screen.page(out, l.Text(course, screen.text))
+			return screen.page(out, l.SectionText(course, section.ID, screen.text))
 		},
 	}
 	cmd.Flags().IntVar(&width, "width", 0, fmt.Sprintf("`COLUMNS` to write for, %d to %d; the terminal's own when left out", lesson.MinWidth, lesson.MaxWidth))

@@ -71,9 +71,12 @@ func uncomment(line string) string {
 	return line
 }
 
-// label splits a label at <br/> and at \n as Mermaid does.
+// label splits a label at <br/> and at \n as Mermaid does. Quotes around all of it are not part of it; others are.
 func label(s string) []string {
-	s = strings.Trim(strings.TrimSpace(s), `"`)
+	s = strings.TrimSpace(s)
+	if inner, ok := strings.CutPrefix(s, `"`); ok && strings.Count(inner, `"`) == 1 && strings.HasSuffix(inner, `"`) {
+		s = strings.TrimSuffix(inner, `"`)
+	}
 	for _, br := range []string{"<br/>", "<br />", "<br>", `\n`} {
 		s = strings.ReplaceAll(s, br, "\n")
 	}

@@ -132,7 +132,16 @@ func (c *Course) Ref(ref string) (*Lesson, Heading, error) {
 		}
 	}
 	return nil, Heading{}, &kit.Error{Op: "find lesson", What: ref, Kind: kit.NotFound,
-		Err: fmt.Errorf("%s has no heading with the id %q", l.Name, id)}
+		Err: fmt.Errorf("%s has no heading with the id %q", l.Name, id), Hint: l.headingsHint()}
+}
+
+// headingsHint lists the sections of a lesson.
+func (l *Lesson) headingsHint() string {
+	ids := make([]string, len(l.TOC))
+	for i, h := range l.TOC {
+		ids[i] = h.ID
+	}
+	return "it has " + strings.Join(ids, ", ")
 }
 
 // only gives the one lesson whose name begins with prefix; nil when there is none or more than one.

@@ -32,7 +32,44 @@ var (
 // Text writes the page for a terminal.
 func (p *Page) Text(o TextOptions) string {
 	t := &textWriter{page: p, color: o.Color}
-	lines := t.blocks(p.doc, o.width())
+	return t.finish(t.run(p.doc.FirstChild(), nil, o.width()), o)
+}
+
+// SectionText writes the lesson's section under a heading, with the answers to its questions, and how to read the rest. An
+// id that no heading has gives the whole lesson.
+func (l *Lesson) SectionText(c *Course, id string, o TextOptions) string {
+	from, to := l.Page.section(id)
+	if from == nil {
+		return l.Text(c, o)
+	}
+	w := o.width()
+	t := &textWriter{page: l.Page, color: o.Color}
+	lines := flow([]cell{{text: "From the lesson " + l.Title, style: dimStyle}}, w)
+	rest := []line{{}, {{text: strings.Repeat("─", w), style: dimStyle}},
+		{{text: "All   ", style: titleStyle}, {text: "netsplit read " + l.Name, style: codeStyle}}}
+	return render(append(lines, line{}), o.Color) + t.finish(t.run(from, to, w), o) + render(rest, o.Color)
+}
+
+// section finds the heading with an id, and the next one that is not below it; nil is the end of the page.
+func (p *Page) section(id string) (from, to ast.Node) {
+	level := 0
+	for n := p.doc.FirstChild(); n != nil; n = n.NextSibling() {
+		h, ok := n.(*ast.Heading)
+		switch {
+		case !ok:
+		case from != nil && h.Level <= level:
+			return from, n
+		case from == nil:
+			if own, _ := h.AttributeString("id"); fmt.Sprintf("%s", own) == id {
+				from, level = n, h.Level
+			}
+		}
+	}
+	return from, nil
+}
+
+// finish puts the answers below the lines.
+func (t *textWriter) finish(lines []line, o TextOptions) string {
 	if len(t.answers) > 0 {
 		lines = append(lines, line{})
 		lines = append(lines, headed("Answers", 2)...)
@@ -101,9 +138,12 @@ type textWriter struct {
 }
 
 // blocks writes the children of n with a blank line between them.
-func (t *textWriter) blocks(n ast.Node, width int) []line {
+func (t *textWriter) blocks(n ast.Node, width int) []line { return t.run(n.FirstChild(), nil, width) }
+
+// run writes a node and its next siblings, up to one that is left out, with a blank line between them.
+func (t *textWriter) run(from, to ast.Node, width int) []line {
 	var out []line
-	for c := n.FirstChild(); c != nil; c = c.NextSibling() {
+	for c := from; c != nil && c != to; c = c.NextSibling() {
 		made := t.block(c, width)
 		if len(made) == 0 {
 			continue

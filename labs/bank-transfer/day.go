@@ -28,6 +28,7 @@ const (
 	namesEach      = 4
 	crowdedBranch  = 2 // so many accounts of each branch are those that everybody wants
 	untilCommitted = 400 * time.Millisecond
+	atOnce         = time.Millisecond      // after an answer, a client looks: what begins at the very moment of an answer may be older
 	ritaLooks      = 50 * time.Millisecond // after each transfer, when it has reached every branch
 )
 
@@ -42,14 +43,14 @@ func newDay(seed uint64) lab.Plan {
 }
 
 func (d day) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: time.Millisecond, Jitter: time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: time.Millisecond, Jitter: time.Millisecond}); err != nil {
 		return err
 	}
 	d.alone(ctx, w)
 	if err := d.rest(ctx, w, crowdComes); err != nil {
 		return err
 	}
-	if err := slowLinks(w, wire.Rule{Delay: 3 * time.Millisecond, Jitter: 20 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 3 * time.Millisecond, Jitter: 20 * time.Millisecond}); err != nil {
 		return err
 	}
 	for i := range crowd {
@@ -57,6 +58,9 @@ func (d day) drive(ctx context.Context, w *lab.World) error {
 	}
 	w.Go(func(ctx context.Context) { d.auditor(ctx, w) })
 	w.Wait()
+	if err := w.Sleep(ctx, atOnce); err != nil {
+		return err
+	}
 	d.rush(ctx, w)
 	if err := d.rest(ctx, w, impatientCome); err != nil {
 		return err
@@ -101,7 +105,7 @@ func (d day) alone(ctx context.Context, w *lab.World) {
 		{from: c, to: b, amount: has[c]},
 	} {
 		o.name = fmt.Sprintf("rita-%d", i+1)
-		ask(ctx, w, "rita", branches[r.IntN(len(branches))], "transfer", o.args()...)
+		lab.Ask(ctx, w, "rita", branches[r.IntN(len(branches))], "transfer", o.args()...)
 		if w.Sleep(ctx, ritaLooks) != nil {
 			return
 		}
@@ -109,7 +113,7 @@ func (d day) alone(ctx context.Context, w *lab.World) {
 		if _, there := has[look]; !there || i == 0 {
 			look = o.to
 		}
-		ask(ctx, w, "rita", branches[r.IntN(len(branches))], "balance", term.Bin(look))
+		lab.Ask(ctx, w, "rita", branches[r.IntN(len(branches))], "balance", term.Bin(look))
 	}
 }
 
@@ -122,15 +126,15 @@ func (d day) popular() (ids []string) {
 }
 
 // customer moves money and looks whether it has arrived.
-func (d day) customer(ctx context.Context, w *lab.World, c *client) {
+func (d day) customer(ctx context.Context, w *lab.World, c client) {
 	for range requestsEach {
-		if c.pause(ctx, w, 2, 40) != nil {
+		if c.Pause(ctx, w, 2*time.Millisecond, 40*time.Millisecond) != nil {
 			return
 		}
 		o := c.next(d.popular())
-		out := ask(ctx, w, c.name, c.anyNode(w), "transfer", o.args()...)
-		if out.Status == door.OK && c.r.IntN(3) == 0 {
-			ask(ctx, w, c.name, home(o.to), "balance", term.Bin(o.to))
+		out := c.Ask(ctx, w, c.AnyNode(w), "transfer", o.args()...)
+		if out.Status == door.OK && c.Rand.IntN(3) > 0 && w.Sleep(ctx, atOnce) == nil {
+			c.Ask(ctx, w, home(o.to), "balance", term.Bin(o.to))
 		}
 	}
 }
@@ -139,8 +143,8 @@ func (d day) customer(ctx context.Context, w *lab.World, c *client) {
 func (d day) rush(ctx context.Context, w *lab.World) {
 	c := newClient(d.seed, 51)
 	popular := d.popular()
-	from := popular[c.r.IntN(len(popular))]
-	out := ask(ctx, w, "hal", home(from), "balance", term.Bin(from))
+	from := popular[c.Rand.IntN(len(popular))]
+	out := lab.Ask(ctx, w, "hal", home(from), "balance", term.Bin(from))
 	t, err := out.Term()
 	has, ok := t.(term.Int)
 	if err != nil || !ok || has < 2 {
@@ -148,15 +152,15 @@ func (d day) rush(ctx context.Context, w *lab.World) {
 	}
 	for i, n := range w.Nodes() {
 		o := order{from: from, to: c.other(popular, from), amount: int64(has)*2/3 + int64(i), name: fmt.Sprintf("rush-%d", i+1)}
-		w.Go(func(ctx context.Context) { ask(ctx, w, newClient(d.seed, i).name, n, "transfer", o.args()...) })
+		w.Go(func(ctx context.Context) { lab.Ask(ctx, w, lab.ClientName(i), n, "transfer", o.args()...) })
 	}
 	w.Wait()
 }
 
 // other draws another account.
-func (c *client) other(accounts []string, than string) string {
+func (c client) other(accounts []string, than string) string {
 	for {
-		if id := accounts[c.r.IntN(len(accounts))]; id != than {
+		if id := accounts[c.Rand.IntN(len(accounts))]; id != than {
 			return id
 		}
 	}
@@ -165,24 +169,24 @@ func (c *client) other(accounts []string, than string) string {
 func (d day) auditor(ctx context.Context, w *lab.World) {
 	c := newClient(d.seed, 50)
 	for range audits {
-		if c.pause(ctx, w, 5, 60) != nil {
+		if c.Pause(ctx, w, 5*time.Millisecond, 60*time.Millisecond) != nil {
 			return
 		}
-		ask(ctx, w, "auditor", c.anyNode(w), "audit")
+		lab.Ask(ctx, w, "auditor", c.AnyNode(w), "audit")
 	}
 }
 
 // insist sends requests that a twin sends too; way makes the two go different ways.
-func (d day) insist(ctx context.Context, w *lab.World, c *client, way int) {
+func (d day) insist(ctx context.Context, w *lab.World, c client, way int) {
 	for k := range namesEach {
-		gap := c.r.IntN(60)
-		start := c.r.IntN(len(branches))
+		gap := c.Rand.IntN(60)
+		start := c.Rand.IntN(len(branches))
 		o := c.next(d.popular())
 		o.amount = 1 + o.amount/8 // nobody is to run out of money here
 		if way == 2 && w.Sleep(ctx, time.Duration(gap)*time.Millisecond) != nil {
 			return
 		}
-		ask(ctx, w, c.name, branches[(start+way*(1+k%2))%len(branches)], "transfer", o.args()...)
+		c.Ask(ctx, w, branches[(start+way*(1+k%2))%len(branches)], "transfer", o.args()...)
 		if w.Sleep(ctx, 20*time.Millisecond) != nil {
 			return
 		}
@@ -250,7 +254,8 @@ func allAnswered(h *history.History) grade.Finding {
 		if o.Verb != "transfer" && o.Verb != "balance" && o.Verb != "audit" || o.Outcome.Status == door.OK || refusal(o) {
 			continue
 		}
-		return grade.Failed("a request was not answered although nothing was broken", "an answer, or one of the bank's refusals", grade.AnswerText(o), o.ID)
+		return grade.Failed(fmt.Sprintf("%s's %s on %s ended in an error although no node and no link was broken", o.Client, o.Verb, o.Node),
+			"an answer, or the refusal of a rule that the request breaks: who comes while others are served waits", grade.AnswerText(o), o.ID)
 	}
 	return prompt.Answered(h)
 }

@@ -1,9 +1,11 @@
 package banktransfer
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"netsplit/kit/door"
@@ -77,8 +79,13 @@ func ruled(has map[string]int64, o history.Op) grade.Finding {
 		return grade.Failed("a transfer that breaks a rule was not refused as it should be", fmt.Sprintf("a refusal: %s", want[0]), grade.AnswerText(o), o.ID)
 	}
 	left, ok := number(o)
-	if !ok || left != has[from]-n {
-		return grade.Failed("a transfer is not answered with what the payer has then", strconv.FormatInt(has[from]-n, 10), grade.AnswerText(o), o.ID)
+	switch want := strconv.FormatInt(has[from]-n, 10); {
+	case refusal(o):
+		return grade.Failed(fmt.Sprintf("the transfer of %d from %s to %s was refused although it keeps all the rules: %s had %d", n, from, to, from, has[from]),
+			want+": the transfer is done", grade.AnswerText(o), o.ID)
+	case !ok || left != has[from]-n:
+		return grade.Failed(fmt.Sprintf("the transfer of %d from %s to %s is not answered with what the payer has then: %s had %d", n, from, to, from, has[from]),
+			want, grade.AnswerText(o), o.ID)
 	}
 	has[from] -= n
 	has[to] += n
@@ -185,11 +192,9 @@ func (b *bank) shaped(o history.Op) grade.Finding {
 		if !ok {
 			return grade.Failed("an audit is no list of accounts, each once", "[{account, what it has}, ...]", grade.AnswerText(o), o.ID)
 		}
-		for _, id := range b.accounts {
-			if _, there := has[id]; !there {
-				return grade.Failed(fmt.Sprintf("%s is not in the audit on %s: an audit of a part of the bank is none", id, o.Node),
-					"all accounts, or an error", grade.AnswerText(o), o.ID)
-			}
+		if missing := b.missing(has); missing != "" {
+			return grade.Failed(fmt.Sprintf("the audit on %s is of a part of the bank: %s, and whoever adds up cannot know", o.Node, missing),
+				fmt.Sprintf("all %d accounts, or an error: what cannot be read makes the audit fail", len(b.accounts)), grade.AnswerText(o), o.ID)
 		}
 		if len(has) > len(b.accounts) {
 			return grade.Failed("an audit lists accounts that the bank has not", fmt.Sprintf("%d accounts", len(b.accounts)), grade.AnswerText(o), o.ID)
@@ -198,14 +203,42 @@ func (b *bank) shaped(o history.Op) grade.Finding {
 	return grade.Passed()
 }
 
+// missing says which accounts an audit leaves out: whole branches, or else the first that is not there. It is empty when all are.
+func (b *bank) missing(has map[string]int64) string {
+	var first string
+	var gone []string // branches of which it has none
+	for _, branch := range branches {
+		there := false
+		for _, id := range b.accounts {
+			if _, listed := has[id]; home(id) == branch && listed {
+				there = true
+			} else if home(id) == branch {
+				first = cmp.Or(first, id)
+			}
+		}
+		if !there {
+			gone = append(gone, string(branch))
+		}
+	}
+	switch {
+	case first == "":
+		return ""
+	case len(gone) > 0:
+		return "no account of branch " + strings.Join(gone, " or ") + " is in it"
+	}
+	return first + " is not in it"
+}
+
 // sameAnswer wants a request that is asked again to get its first answer.
 func sameAnswer(h *history.History) grade.Finding {
 	for _, t := range readBooks(h).transfers {
 		for _, o := range t.answers[min(1, len(t.answers)):] {
-			first, _ := number(t.answers[0])
+			answered := t.answers[0]
+			first, _ := number(answered)
 			if n, _ := number(o); n != first {
-				return grade.Failed(fmt.Sprintf("the transfer %s was answered %d and, asked again, %d", t.name, first, n),
-					"the first answer again: a request counts once, however often it is sent", fmt.Sprint(n), t.answers[0].ID, o.ID)
+				return grade.Failed(fmt.Sprintf("the transfer %s of %d from %s to %s was answered %d by %s, and asked for under the same name it was answered %d by %s, as if the name were new there",
+					t.name, t.amount, t.from, t.to, first, answered.Node, n, o.Node),
+					fmt.Sprintf("%d again: a name moves money once, however often and wherever it is asked for", first), fmt.Sprint(n), answered.ID, o.ID)
 			}
 		}
 	}

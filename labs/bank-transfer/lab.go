@@ -15,7 +15,6 @@ import (
 	"netsplit/kit/history"
 	"netsplit/kit/lab"
 	"netsplit/kit/term"
-	"netsplit/kit/wire"
 )
 
 // Lab is the lab's definition.
@@ -25,9 +24,8 @@ var Lab = lab.Definition{
 }
 
 const (
-	// limit is how long a request may take, as the brief says, and wait how long a client waits for it.
+	// limit is how long a request may take, as the brief says.
 	limit = 5 * time.Second
-	wait  = 7 * time.Second
 	// settleIn is how long after everything is whole again all must work.
 	settleIn = 5 * time.Second
 
@@ -112,15 +110,10 @@ func (b *bank) setup(ctx context.Context, w *lab.World) error {
 }
 
 // client is one who moves money and looks.
-type client struct {
-	name string
-	r    *rand.Rand
-	n    int
-}
+type client struct{ *lab.Client }
 
-func newClient(seed uint64, i int) *client {
-	names := []string{"ada", "bo", "cleo", "dan", "eve", "fay", "gus", "hal"}
-	return &client{name: names[i%len(names)], r: rand.New(rand.NewPCG(seed, uint64(100+i)))}
+func newClient(seed uint64, i int) client {
+	return client{lab.NewClient(lab.ClientName(i), seed, uint64(100+i))}
 }
 
 // order is one transfer as it is asked for.
@@ -136,38 +129,10 @@ func (o order) args() []term.Term {
 
 // next draws a transfer between two of the accounts. The amounts differ, so that one that is lost or doubled is known by
 // its size, and are so large that now and then somebody has too little.
-func (c *client) next(accounts []string) order {
-	c.n++
-	from := c.r.IntN(len(accounts))
-	to := (from + 1 + c.r.IntN(len(accounts)-1)) % len(accounts)
-	return order{accounts[from], accounts[to], 1 + c.r.Int64N(170), fmt.Sprintf("%s-%d", c.name, c.n)}
-}
-
-func (c *client) pause(ctx context.Context, w *lab.World, least, most int) error {
-	return w.Sleep(ctx, time.Duration(least+c.r.IntN(most-least))*time.Millisecond)
-}
-
-func (c *client) anyNode(w *lab.World) kit.NodeName { return w.Nodes()[c.r.IntN(len(w.Nodes()))] }
-
-// ask sends a request and waits for the answer as long as a client does.
-func ask(ctx context.Context, w *lab.World, who string, node kit.NodeName, verb string, args ...term.Term) door.Outcome {
-	return w.Do(lab.Patient(ctx, wait), who, node, verb, args...)
-}
-
-// slowLinks makes all links slow and uneven, so that what happens at once on several nodes overlaps. It is no fault but how
-// this network is, so it is not on record as one.
-func slowLinks(w *lab.World, rule wire.Rule) error {
-	for _, a := range w.Nodes() {
-		for _, b := range w.Nodes() {
-			if a == b {
-				continue
-			}
-			if err := w.World.Link(a, b, rule); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+func (c client) next(accounts []string) order {
+	from := c.Rand.IntN(len(accounts))
+	to := (from + 1 + c.Rand.IntN(len(accounts)-1)) % len(accounts)
+	return order{accounts[from], accounts[to], 1 + c.Rand.Int64N(170), c.NextName()}
 }
 
 // look reads the branches' tables, each on its own node. Nobody moves money meanwhile.
@@ -185,10 +150,13 @@ func (b *bank) finish(ctx context.Context, w *lab.World) error {
 	}
 	for i, t := range readBooks(w.History()).open() {
 		first := t.tries[0]
-		ask(ctx, w, first.Client, w.Nodes()[i%len(w.Nodes())], "transfer", first.Args...)
+		lab.Ask(ctx, w, first.Client, w.Nodes()[i%len(w.Nodes())], "transfer", first.Args...)
+	}
+	if err := w.Sleep(ctx, atOnce); err != nil {
+		return err
 	}
 	for _, n := range w.Nodes() {
-		ask(ctx, w, looker, n, "audit")
+		lab.Ask(ctx, w, looker, n, "audit")
 	}
 	if err := w.Sleep(ctx, settleIn/5); err != nil {
 		return err

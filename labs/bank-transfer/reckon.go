@@ -138,7 +138,7 @@ func (q question) mistakes() []mistake {
 // pairsMost bounds the mistakes of which all pairs are tried.
 const pairsMost = 200
 
-// find looks for one mistake, or two, that explain a view.
+// find looks for one mistake, or two, that explain a view, or for up to halvesMost transfers that were caught in the middle.
 func (q question) find() []mistake {
 	all := q.mistakes()
 	wrong := func(m mistake) sums { return q.sum(m.transfer, m.did).less(q.sum(m.transfer, m.should)) }
@@ -156,6 +156,33 @@ func (q question) find() []mistake {
 			if m.transfer != n.transfer && gives[q.need.less(wrong(m)).less(wrong(n))] {
 				return []mistake{m, n}
 			}
+		}
+	}
+	halves := slices.DeleteFunc(all, func(m mistake) bool { return m.should != none || m.did != debit && m.did != credit })
+	for n := 3; n <= halvesMost; n++ {
+		if found := q.caught(q.need, halves, n, gives); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// halvesMost is how many transfers an auditor may have caught in the middle for the reckoning to find out which. With more of
+// them it only says that there are several.
+const halvesMost = 4
+
+// caught looks for n halves that explain what is needed together with whole transfers.
+func (q question) caught(need sums, halves []mistake, n int, gives map[sums]bool) []mistake {
+	if n == 0 {
+		if gives[need] {
+			return []mistake{}
+		}
+		return nil
+	}
+	for i, m := range halves {
+		rest := slices.DeleteFunc(slices.Clone(halves[i+1:]), func(o mistake) bool { return o.transfer == m.transfer })
+		if found := q.caught(need.less(q.sum(m.transfer, m.did)), rest, n-1, gives); found != nil {
+			return append([]mistake{m}, found...)
 		}
 	}
 	return nil
@@ -193,7 +220,9 @@ func (r reckoning) judge(v view) grade.Finding {
 	var said, should, did, about []string
 	var evidence []int
 	for i, m := range wrong {
-		said = append(said, q.say(m, i == 0))
+		if i == 0 || !q.halves(wrong) { // one that was caught in the middle says it for all
+			said = append(said, q.say(m, i == 0))
+		}
 		for _, id := range []string{m.from, m.to} {
 			has, there := v.has[id]
 			if there && !slices.Contains(about, id) {
@@ -204,7 +233,7 @@ func (r reckoning) judge(v view) grade.Finding {
 		evidence = append(evidence, m.ops(4)...)
 		evidence = append(evidence, r.rivals(q, m)...)
 	}
-	return q.failed(strings.Join(said, "; "), strings.Join(should, ", ")+q.inAll(wrong), strings.Join(did, ", ")+q.inAll(nil), evidence, about...)
+	return q.failed(strings.Join(said, "; "), q.promised(wrong)+strings.Join(should, ", ")+q.inAll(wrong), strings.Join(did, ", ")+q.inAll(nil), evidence, about...)
 }
 
 // off is what mistakes change an account by.

@@ -3,6 +3,7 @@ package banktransfer
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"netsplit/kit/grade"
 	"netsplit/kit/history"
@@ -41,6 +42,8 @@ func (q question) say(m mistake, full bool) string {
 		return fmt.Sprintf("the %s was refused, and %d %s at %s all the same", name, t.amount, arrived, t.to)
 	case m.did == twice:
 		return fmt.Sprintf("the %s counted twice", name)
+	case m.did == none && (q.who == "audit" || q.who == "balance"):
+		return fmt.Sprintf("%s does not show the %s, which was answered %s before it was asked for", q.lookedAt(), name, early(q.from-m.ended))
 	case m.did == none:
 		return fmt.Sprintf("the %s is lost: it was answered before, and %s %s as if it had never been", name, q.lookedAt(), map[bool]string{true: "are", false: "is"}[q.who == "tables"])
 	case m.did == debit && then != "":
@@ -51,6 +54,33 @@ func (q question) say(m mistake, full bool) string {
 		return fmt.Sprintf("the %s is half done: %d %s %s and never %s at %s", name, t.amount, left, t.from, arrived, t.to)
 	}
 	return fmt.Sprintf("the %s is half done: %d %s at %s and never %s %s", name, t.amount, arrived, t.to, left, t.from)
+}
+
+// early says how long before something something else was.
+func early(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", max(1, d.Milliseconds()))
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// halves reports whether an auditor has caught transfers in the middle, and nothing else is wrong.
+func (q question) halves(wrong []mistake) bool {
+	return q.who == "audit" && !slices.ContainsFunc(wrong, func(m mistake) bool { return m.did != debit && m.did != credit })
+}
+
+// promised says which of the bank's promises mistakes break, before the figures that it would have led to. It is empty where
+// what is said of the mistakes says it.
+func (q question) promised(wrong []mistake) string {
+	switch {
+	case q.halves(wrong) && len(wrong) > 1:
+		return fmt.Sprintf("both sides of every transfer or none (%d more were caught halfway): ", len(wrong)-1)
+	case q.halves(wrong):
+		return "both sides of every transfer or none: "
+	case len(wrong) == 1 && wrong[0].did == none && (q.who == "audit" || q.who == "balance"):
+		return "whoever asks sees what was answered before: "
+	}
+	return ""
 }
 
 // rivals are transfers that changed the account on which something of a transfer is missing, at the same time: one of them

@@ -76,7 +76,7 @@ func (t trouble) plan(task string) lab.Plan {
 }
 
 func (t trouble) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 2 * time.Millisecond, Jitter: 8 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 2 * time.Millisecond, Jitter: 8 * time.Millisecond}); err != nil {
 		return err
 	}
 	end := w.Now() + t.begins + t.lasts + afterTrouble
@@ -96,28 +96,28 @@ func (t trouble) customer(ctx context.Context, w *lab.World, i int, end time.Dur
 		if i < len(branches) {
 			return branches[i]
 		}
-		return c.anyNode(w)
+		return c.AnyNode(w)
 	}
-	if c.pause(ctx, w, 10, 60) != nil {
+	if c.Pause(ctx, w, 10*time.Millisecond, 60*time.Millisecond) != nil {
 		return
 	}
 	first := c.next(t.accounts)
 	first.amount = 1 + first.amount/8 // so that nobody has too little, and something has been done when the trouble begins
 	t.insist(ctx, w, c, node(), first)
 	for w.Now() < end {
-		if c.pause(ctx, w, 100, 500) != nil {
+		if c.Pause(ctx, w, 100*time.Millisecond, 500*time.Millisecond) != nil {
 			return
 		}
-		switch c.r.IntN(6) {
+		switch c.Rand.IntN(6) {
 		case 0:
-			ask(ctx, w, c.name, node(), "audit")
+			c.Ask(ctx, w, node(), "audit")
 			continue
 		case 1:
-			ask(ctx, w, c.name, node(), "balance", term.Bin(t.accounts[c.r.IntN(len(t.accounts))]))
+			c.Ask(ctx, w, node(), "balance", term.Bin(t.accounts[c.Rand.IntN(len(t.accounts))]))
 			continue
 		}
 		o := c.next(t.accounts)
-		if c.r.IntN(3) == 0 { // within what is left when a node is away
+		if c.Rand.IntN(3) == 0 { // within what is left when a node is away
 			o = c.next(slices.DeleteFunc(slices.Clone(t.accounts), func(id string) bool { return home(id) == t.away }))
 		}
 		t.insist(ctx, w, c, node(), o)
@@ -125,11 +125,11 @@ func (t trouble) customer(ctx context.Context, w *lab.World, i int, end time.Dur
 }
 
 // insist asks for a transfer, and once more elsewhere when nobody can say whether it was done.
-func (t trouble) insist(ctx context.Context, w *lab.World, c *client, node kit.NodeName, o order) {
-	if ask(ctx, w, c.name, node, "transfer", o.args()...).Definite() || c.pause(ctx, w, 20, 60) != nil {
+func (t trouble) insist(ctx context.Context, w *lab.World, c client, node kit.NodeName, o order) {
+	if c.Ask(ctx, w, node, "transfer", o.args()...).Definite() || c.Pause(ctx, w, 20*time.Millisecond, 60*time.Millisecond) != nil {
 		return
 	}
-	ask(ctx, w, c.name, c.anyNode(w), "transfer", o.args()...)
+	c.Ask(ctx, w, c.AnyNode(w), "transfer", o.args()...)
 }
 
 // volley asks the node that is about to go away for transfers between the others, one after the other, so that the trouble
@@ -137,9 +137,9 @@ func (t trouble) insist(ctx context.Context, w *lab.World, c *client, node kit.N
 func (t trouble) volley(w *lab.World) {
 	for i := range perBranch {
 		c := newClient(t.seed, crowd+1+i)
-		o := order{t.account(t.others[i%2], i), t.account(t.others[1-i%2], i), 1 + c.r.Int64N(40), c.name + "-1"}
+		o := order{t.account(t.others[i%2], i), t.account(t.others[1-i%2], i), 1 + c.Rand.Int64N(40), c.NextName()}
 		w.Go(func(ctx context.Context) {
-			if w.Sleep(ctx, time.Duration(i)*volleyTakes/5+time.Duration(c.r.IntN(40))*time.Millisecond) == nil {
+			if w.Sleep(ctx, time.Duration(i)*volleyTakes/5+time.Duration(c.Rand.IntN(40))*time.Millisecond) == nil {
 				t.insist(ctx, w, c, t.away, o)
 			}
 		})

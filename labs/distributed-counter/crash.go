@@ -35,7 +35,7 @@ func newCrash(seed uint64) lab.Plan {
 }
 
 func (c crash) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 15 * time.Millisecond, Jitter: 20 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 15 * time.Millisecond, Jitter: 20 * time.Millisecond}); err != nil {
 		return err
 	}
 	end := w.Now() + c.after + muteFor + deadFor + afterRestart

@@ -5,17 +5,14 @@ package distributedcounter
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
-	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/grade"
 	"netsplit/kit/history"
 	"netsplit/kit/lab"
 	"netsplit/kit/term"
-	"netsplit/kit/wire"
 )
 
 // Lab is the lab's definition.
@@ -26,9 +23,8 @@ var Lab = lab.Definition{
 
 const (
 	table = "counter"
-	// limit is how long a request may take, as the brief says, and wait how long a client waits for it.
+	// limit is how long a request may take, as the brief says.
 	limit = 5 * time.Second
-	wait  = 7 * time.Second
 	// settleIn is how long after the heal everything must work again.
 	settleIn = 5 * time.Second
 )
@@ -57,48 +53,15 @@ func setup(ctx context.Context, w *lab.World) error {
 }
 
 // client is one who counts and reads.
-type client struct {
-	name string
-	r    *rand.Rand
-	n    int
-}
+type client struct{ *lab.Client }
 
-func newClient(seed uint64, i int) *client {
-	names := []string{"ada", "bo", "cleo", "dan", "eve"}
-	return &client{name: names[i%len(names)], r: rand.New(rand.NewPCG(seed, uint64(100+i)))}
+func newClient(seed uint64, i int) client {
+	return client{lab.NewClient(lab.ClientName(i%5), seed, uint64(100+i))}
 }
 
 // next gives an amount and a name for a request. The amounts differ, so that a lost or doubled one is known by its size.
-func (c *client) next() (by term.Int, name term.Bin) {
-	c.n++
-	return term.Int(1 + c.r.Int64N(299)), term.Bin(fmt.Sprintf("%s-%d", c.name, c.n))
-}
-
-func (c *client) pause(ctx context.Context, w *lab.World, least, most int) error {
-	return w.Sleep(ctx, time.Duration(least+c.r.IntN(most-least))*time.Millisecond)
-}
-
-func (c *client) anyNode(w *lab.World) kit.NodeName { return w.Nodes()[c.r.IntN(len(w.Nodes()))] }
-
-// ask sends a request and waits for the answer as long as a client does.
-func ask(ctx context.Context, w *lab.World, who string, node kit.NodeName, verb string, args ...term.Term) door.Outcome {
-	return w.Do(lab.Patient(ctx, wait), who, node, verb, args...)
-}
-
-// slowLinks makes all links slow and uneven, so that what happens at once on several nodes overlaps. It is no fault but how
-// this network is, so it is not on record as one.
-func slowLinks(w *lab.World, rule wire.Rule) error {
-	for _, a := range w.Nodes() {
-		for _, b := range w.Nodes() {
-			if a == b {
-				continue
-			}
-			if err := w.World.Link(a, b, rule); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+func (c client) next() (by term.Int, name term.Bin) {
+	return term.Int(1 + c.Rand.Int64N(299)), term.Bin(c.NextName())
 }
 
 // finish asks again, under the same name, for every increment of which its client does not know what became, and reads
@@ -109,10 +72,10 @@ func finish(ctx context.Context, w *lab.World) error {
 	}
 	for i, o := range open(w.History()) {
 		node := w.Nodes()[i%len(w.Nodes())]
-		ask(ctx, w, o.Client, node, "increment", o.Args...)
+		lab.Ask(ctx, w, o.Client, node, "increment", o.Args...)
 	}
 	for _, n := range w.Nodes() {
-		ask(ctx, w, "grader", n, "read")
+		lab.Ask(ctx, w, "grader", n, "read")
 	}
 	return ctx.Err()
 }

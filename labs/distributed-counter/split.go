@@ -59,7 +59,7 @@ func newSplit(seed uint64) lab.Plan {
 }
 
 func (s split) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 2 * time.Millisecond, Jitter: 10 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 2 * time.Millisecond, Jitter: 10 * time.Millisecond}); err != nil {
 		return err
 	}
 	end := w.Now() + splitBegins + s.lasts + afterSplit
@@ -84,22 +84,22 @@ func (s split) client(ctx context.Context, w *lab.World, i int, end time.Duratio
 		if i < len(w.Nodes()) {
 			return w.Nodes()[i]
 		}
-		return c.anyNode(w)
+		return c.AnyNode(w)
 	}
 	for w.Now() < end {
-		if c.pause(ctx, w, 40, 220) != nil {
+		if c.Pause(ctx, w, 40*time.Millisecond, 220*time.Millisecond) != nil {
 			return
 		}
-		if c.r.IntN(3) == 0 {
-			ask(ctx, w, c.name, node(), "read")
+		if c.Rand.IntN(3) == 0 {
+			c.Ask(ctx, w, node(), "read")
 			continue
 		}
 		by, name := c.next()
-		out := ask(ctx, w, c.name, node(), "increment", by, name)
-		if out.Definite() || c.pause(ctx, w, 20, 60) != nil {
+		out := c.Ask(ctx, w, node(), "increment", by, name)
+		if out.Definite() || c.Pause(ctx, w, 20*time.Millisecond, 60*time.Millisecond) != nil {
 			continue
 		}
-		ask(ctx, w, c.name, c.anyNode(w), "increment", by, name)
+		c.Ask(ctx, w, c.AnyNode(w), "increment", by, name)
 	}
 }
 

@@ -32,28 +32,28 @@ func newTogether(seed uint64) lab.Plan {
 }
 
 func (t together) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 4 * time.Millisecond, Jitter: 30 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 4 * time.Millisecond, Jitter: 30 * time.Millisecond}); err != nil {
 		return err
 	}
 	for i := range patientClients {
 		w.Go(func(ctx context.Context) {
 			c := newClient(t.seed, i)
 			for range requestsEach {
-				if c.pause(ctx, w, 5, 60) != nil {
+				if c.Pause(ctx, w, 5*time.Millisecond, 60*time.Millisecond) != nil {
 					return
 				}
-				if c.r.IntN(3) == 0 {
-					ask(ctx, w, c.name, c.anyNode(w), "read")
+				if c.Rand.IntN(3) == 0 {
+					c.Ask(ctx, w, c.AnyNode(w), "read")
 					continue
 				}
 				by, name := c.next()
-				ask(ctx, w, c.name, c.anyNode(w), "increment", by, name)
+				c.Ask(ctx, w, c.AnyNode(w), "increment", by, name)
 			}
 		})
 	}
 	w.Wait()
 	for _, n := range w.Nodes() {
-		ask(ctx, w, "grader", n, "read")
+		lab.Ask(ctx, w, "grader", n, "read")
 	}
 	w.Note(againNote, term.True)
 	for i := range impatient {
@@ -66,15 +66,15 @@ func (t together) drive(ctx context.Context, w *lab.World) error {
 }
 
 // askAll sends requests that a twin sends too; way makes the two go different ways.
-func (c *client) askAll(ctx context.Context, w *lab.World, way int) {
+func (c client) askAll(ctx context.Context, w *lab.World, way int) {
 	for k := range namesEach {
-		gap := c.r.IntN(60)
-		start := c.r.IntN(len(w.Nodes()))
+		gap := c.Rand.IntN(60)
+		start := c.Rand.IntN(len(w.Nodes()))
 		by, name := c.next()
 		if way == 2 && w.Sleep(ctx, time.Duration(gap)*time.Millisecond) != nil {
 			return
 		}
-		ask(ctx, w, c.name, w.Nodes()[(start+way*(1+k%2))%len(w.Nodes())], "increment", by, name)
+		c.Ask(ctx, w, w.Nodes()[(start+way*(1+k%2))%len(w.Nodes())], "increment", by, name)
 		if w.Sleep(ctx, 20*time.Millisecond) != nil {
 			return
 		}
@@ -83,7 +83,7 @@ func (c *client) askAll(ctx context.Context, w *lab.World, way int) {
 
 func (t together) observe(ctx context.Context, w *lab.World) error {
 	for _, n := range w.Nodes() {
-		ask(ctx, w, "grader", n, "read")
+		lab.Ask(ctx, w, "grader", n, "read")
 	}
 	return ctx.Err()
 }

@@ -44,11 +44,11 @@ func newDay(seed uint64) lab.Plan {
 }
 
 func (d day) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 6 * time.Millisecond, Jitter: 12 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 6 * time.Millisecond, Jitter: 12 * time.Millisecond}); err != nil {
 		return err
 	}
 	for i := range crowd {
-		w.Go(func(ctx context.Context) { d.customer(ctx, w, newClient(d.seed, names[i], i)) })
+		w.Go(func(ctx context.Context) { d.customer(ctx, w, newClient(d.seed, lab.ClientName(i), i)) })
 	}
 	w.Go(func(ctx context.Context) { d.tidier(ctx, w) })
 	w.Wait()
@@ -68,15 +68,15 @@ func (d day) drive(ctx context.Context, w *lab.World) error {
 }
 
 // customer changes and looks, each time at another node.
-func (d day) customer(ctx context.Context, w *lab.World, c *client) {
+func (d day) customer(ctx context.Context, w *lab.World, c client) {
 	for range requestsEach {
-		if c.pause(ctx, w, 1, 30) != nil {
+		if c.Pause(ctx, w, time.Millisecond, 30*time.Millisecond) != nil {
 			return
 		}
 		item := d.anyItem(c)
-		c.change(ctx, w, c.anyNode(w), item)
-		if c.r.IntN(3) == 0 {
-			ask(ctx, w, c.name, c.anyNode(w), "amount", term.Bin(item))
+		c.change(ctx, w, c.AnyNode(w), item)
+		if c.Rand.IntN(3) == 0 {
+			c.Ask(ctx, w, c.AnyNode(w), "amount", term.Bin(item))
 		}
 	}
 }
@@ -85,10 +85,10 @@ func (d day) customer(ctx context.Context, w *lab.World, c *client) {
 func (d day) tidier(ctx context.Context, w *lab.World) {
 	c := newClient(d.seed, "tom", 60)
 	for i := range tidies {
-		if c.pause(ctx, w, 20, 60) != nil {
+		if c.Pause(ctx, w, 20*time.Millisecond, 60*time.Millisecond) != nil {
 			return
 		}
-		ask(ctx, w, c.name, c.anyNode(w), "tidy", term.Bin(d.items[i]))
+		c.Ask(ctx, w, c.AnyNode(w), "tidy", term.Bin(d.items[i]))
 	}
 }
 
@@ -98,18 +98,20 @@ func (d day) coveted() string { return d.items[items] }
 // crush has more clients than there is room for ask at once while the writer is busy. When that is over, it asks on each node.
 func (d day) crush(ctx context.Context, w *lab.World) {
 	item := term.Bin(d.coveted())
-	w.Go(func(ctx context.Context) { ask(ctx, w, "tom", w.Nodes()[d.seed%uint64(len(w.Nodes()))], "tidy", item) })
+	w.Go(func(ctx context.Context) {
+		lab.Ask(ctx, w, "tom", w.Nodes()[d.seed%uint64(len(w.Nodes()))], "tidy", item)
+	})
 	for i := range crush {
 		w.Go(func(ctx context.Context) {
 			c := newClient(d.seed, fmt.Sprintf("late-%d", i+1), 200+i)
-			if c.pause(ctx, w, 80, 110) == nil {
+			if c.Pause(ctx, w, 80*time.Millisecond, 110*time.Millisecond) == nil {
 				c.change(ctx, w, w.Nodes()[i%len(w.Nodes())], d.coveted())
 			}
 		})
 	}
 	w.Wait()
 	for _, n := range w.Nodes() {
-		ask(ctx, w, "ada", n, "change", item, term.Int(1))
+		lab.Ask(ctx, w, "ada", n, "change", item, term.Int(1))
 	}
 }
 

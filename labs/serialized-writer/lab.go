@@ -14,7 +14,6 @@ import (
 	"netsplit/kit/history"
 	"netsplit/kit/lab"
 	"netsplit/kit/term"
-	"netsplit/kit/wire"
 )
 
 // Lab is the lab's definition.
@@ -35,7 +34,6 @@ const (
 )
 
 const (
-	wait   = 7 * time.Second // how long a client waits for an answer
 	items  = 4
 	looker = "grader" // reads the tables themselves, and looks after the writer
 )
@@ -89,64 +87,32 @@ func (s *warehouse) setup(ctx context.Context, w *lab.World) error {
 }
 
 // client is one who takes, brings and looks.
-type client struct {
-	name string
-	r    *rand.Rand
+type client struct{ *lab.Client }
+
+func newClient(seed uint64, name string, i int) client {
+	return client{lab.NewClient(name, seed, uint64(100+i))}
 }
-
-func newClient(seed uint64, name string, i int) *client {
-	return &client{name, rand.New(rand.NewPCG(seed, uint64(100+i)))}
-}
-
-var names = []string{"ada", "bo", "cleo", "dan", "eve"}
-
-func (c *client) pause(ctx context.Context, w *lab.World, least, most int) error {
-	return w.Sleep(ctx, time.Duration(least+c.r.IntN(most-least))*time.Millisecond)
-}
-
-func (c *client) anyNode(w *lab.World) kit.NodeName { return w.Nodes()[c.r.IntN(len(w.Nodes()))] }
 
 // anyItem draws one, the first ones more often: those everybody wants.
-func (s *warehouse) anyItem(c *client) string { return s.items[c.r.IntN(1+c.r.IntN(items))] }
+func (s *warehouse) anyItem(c client) string { return s.items[c.Rand.IntN(1+c.Rand.IntN(items))] }
 
 // change asks for one. The numbers differ, so that a change that is lost or doubled is known by its size; and more is taken than
 // brought, so that now and then there is too little.
-func (c *client) change(ctx context.Context, w *lab.World, node kit.NodeName, item string) {
-	by := 1 + c.r.Int64N(99)
-	if c.r.IntN(5) < 3 {
+func (c client) change(ctx context.Context, w *lab.World, node kit.NodeName, item string) {
+	by := 1 + c.Rand.Int64N(99)
+	if c.Rand.IntN(5) < 3 {
 		by = -by
 	}
-	ask(ctx, w, c.name, node, "change", term.Bin(item), term.Int(by))
+	c.Ask(ctx, w, node, "change", term.Bin(item), term.Int(by))
 }
 
 // some asks for a change, and now and then for what there is.
-func (c *client) some(ctx context.Context, w *lab.World, node kit.NodeName, item string) {
-	if c.r.IntN(4) == 0 {
-		ask(ctx, w, c.name, node, "amount", term.Bin(item))
+func (c client) some(ctx context.Context, w *lab.World, node kit.NodeName, item string) {
+	if c.Rand.IntN(4) == 0 {
+		c.Ask(ctx, w, node, "amount", term.Bin(item))
 		return
 	}
 	c.change(ctx, w, node, item)
-}
-
-// ask sends a request and waits for the answer as long as a client does.
-func ask(ctx context.Context, w *lab.World, who string, node kit.NodeName, verb string, args ...term.Term) door.Outcome {
-	return w.Do(lab.Patient(ctx, wait), who, node, verb, args...)
-}
-
-// slowLinks makes all links slow and uneven, so that what happens at once on several nodes overlaps. It is no fault but how
-// this network is, so it is not on record as one.
-func slowLinks(w *lab.World, rule wire.Rule) error {
-	for _, a := range w.Nodes() {
-		for _, b := range w.Nodes() {
-			if a == b {
-				continue
-			}
-			if err := w.World.Link(a, b, rule); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // look waits until the last write has reached every copy, and reads them.

@@ -34,15 +34,15 @@ func newRestart(seed uint64) lab.Plan {
 }
 
 func (r restart) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 4 * time.Millisecond, Jitter: 8 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 4 * time.Millisecond, Jitter: 8 * time.Millisecond}); err != nil {
 		return err
 	}
 	end := w.Now() + kills*(killBetween+2*wayToShelf) + afterKills
 	for i := range asking {
 		w.Go(func(ctx context.Context) {
-			c := newClient(r.seed, names[i], i)
-			for w.Now() < end && c.pause(ctx, w, 40, 160) == nil {
-				c.some(ctx, w, c.anyNode(w), r.anyItem(c))
+			c := newClient(r.seed, lab.ClientName(i), i)
+			for w.Now() < end && c.Pause(ctx, w, 40*time.Millisecond, 160*time.Millisecond) == nil {
+				c.some(ctx, w, c.AnyNode(w), r.anyItem(c))
 			}
 		})
 	}
@@ -58,12 +58,12 @@ func (r restart) kills(ctx context.Context, w *lab.World) {
 		if w.Sleep(ctx, killBetween) != nil {
 			return
 		}
-		node, item := c.anyNode(w), r.items[c.r.IntN(2)]
-		w.Go(func(ctx context.Context) { ask(ctx, w, fmt.Sprintf("tom-%d", i+1), node, "tidy", term.Bin(item)) })
-		if c.pause(ctx, w, 60, int(2*wayToShelf/time.Millisecond)) != nil {
+		node, item := c.AnyNode(w), r.items[c.Rand.IntN(2)]
+		w.Go(func(ctx context.Context) { lab.Ask(ctx, w, fmt.Sprintf("tom-%d", i+1), node, "tidy", term.Bin(item)) })
+		if c.Pause(ctx, w, 60*time.Millisecond, 2*wayToShelf) != nil {
 			return
 		}
-		r.kill(ctx, w, c.r)
+		r.kill(ctx, w, c.Rand)
 	}
 }
 
@@ -100,9 +100,9 @@ func (r restart) finish(ctx context.Context, w *lab.World) error {
 		return err
 	}
 	for i, item := range r.items[:items] {
-		ask(ctx, w, looker, w.Nodes()[i%len(w.Nodes())], "change", term.Bin(item), term.Int(1))
+		lab.Ask(ctx, w, looker, w.Nodes()[i%len(w.Nodes())], "change", term.Bin(item), term.Int(1))
 		for _, n := range w.Nodes() {
-			ask(ctx, w, looker, n, "amount", term.Bin(item))
+			lab.Ask(ctx, w, looker, n, "amount", term.Bin(item))
 		}
 	}
 	return look(ctx, w)

@@ -62,7 +62,7 @@ func coordinatorOf(seed uint64) crash {
 }
 
 func (c crash) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 2 * time.Millisecond, Jitter: 6 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 2 * time.Millisecond, Jitter: 6 * time.Millisecond}); err != nil {
 		return err
 	}
 	dead := false
@@ -86,14 +86,14 @@ func (c crash) drive(ctx context.Context, w *lab.World) error {
 
 // parts draws a transfer of which the first account of every node has a part, but not of the coordinator's when it is outside: from one of
 // the accounts 60 to 90 go to the others.
-func (c crash) parts(ada *client) []part {
+func (c crash) parts(ada client) []part {
 	var at []kit.NodeName
 	for _, n := range nodes {
 		if !c.outside || n != c.coordinator {
 			at = append(at, n)
 		}
 	}
-	from := (ada.n + int(c.seed)) % len(at)
+	from := (ada.Made + int(c.seed)) % len(at)
 	amount := 2 * ada.amount(30, 45)
 	var parts []part
 	for i, n := range at {
@@ -133,7 +133,7 @@ func (c crash) meanwhile(ctx context.Context, w *lab.World) {
 }
 
 // grab wants money from the accounts that may be locked.
-func (c crash) grab(ctx context.Context, w *lab.World, bo *client, one, two kit.NodeName) {
+func (c crash) grab(ctx context.Context, w *lab.World, bo client, one, two kit.NodeName) {
 	bo.transfer(ctx, w, one, pay(one, accounts[one][0], two, accounts[two][2], bo.amount(60, 90))...)
 	bo.transfer(ctx, w, two, pay(two, accounts[two][0], one, accounts[one][2], bo.amount(60, 90))...)
 }

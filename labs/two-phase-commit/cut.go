@@ -60,7 +60,7 @@ func cutOf(seed uint64) cut {
 }
 
 func (c cut) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, usual); err != nil {
+	if err := lab.SlowLinks(w, usual); err != nil {
 		return err
 	}
 	end := w.Now() + c.begins + c.lasts + afterCut
@@ -85,10 +85,10 @@ func (c cut) client(ctx context.Context, w *lab.World, i int, end time.Duration)
 	cl := newClient(c.seed, i)
 	at := c.away
 	if i > 0 {
-		at = others(c.away)[cl.r.IntN(2)]
+		at = others(c.away)[cl.Rand.IntN(2)]
 	}
 	for w.Now() < end {
-		from := cl.r.IntN(3)
+		from := cl.Rand.IntN(3)
 		amount := 2 * cl.amount(5, 15)
 		var parts []part
 		for k, n := range nodes {
@@ -99,7 +99,7 @@ func (c cut) client(ctx context.Context, w *lab.World, i int, end time.Duration)
 			parts = append(parts, part{n, accounts[n][i], by})
 		}
 		cl.transfer(ctx, w, at, parts...)
-		if cl.pause(ctx, w, 1, 20) != nil {
+		if cl.Pause(ctx, w, time.Millisecond, 20*time.Millisecond) != nil {
 			return
 		}
 	}

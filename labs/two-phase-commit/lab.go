@@ -5,14 +5,12 @@ package twophasecommit
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/door"
 	"netsplit/kit/lab"
 	"netsplit/kit/term"
-	"netsplit/kit/wire"
 )
 
 // Lab is the lab's definition.
@@ -30,9 +28,8 @@ const (
 	accountTable = "account"
 	logTable     = "log"
 	opening      = 100 // what is in each account at first
-	// limit is how long a transfer may take, as the brief says, and wait how long a client waits for it.
+	// limit is how long a transfer may take, as the brief says.
 	limit = 5 * time.Second
-	wait  = 7 * time.Second
 	// settleIn is how long after everything is whole again nothing may be in doubt any more.
 	settleIn = 5 * time.Second
 	grader   = "grader"
@@ -79,20 +76,15 @@ type part struct {
 }
 
 // client asks for transfers.
-type client struct {
-	name string
-	r    *rand.Rand
-	n    int
-}
+type client struct{ *lab.Client }
 
-func newClient(seed uint64, i int) *client {
-	return &client{name: []string{"ada", "bo", "cleo", "dan"}[i%4], r: rand.New(rand.NewPCG(seed, uint64(200+i)))}
+func newClient(seed uint64, i int) client {
+	return client{lab.NewClient(lab.ClientName(i%4), seed, uint64(200+i))}
 }
 
 // transfer asks a node for a transfer, under a new name, and waits for the answer as long as a client does.
-func (c *client) transfer(ctx context.Context, w *lab.World, at kit.NodeName, parts ...part) door.Outcome {
-	c.n++
-	return transfer(ctx, w, c.name, at, fmt.Sprintf("%s-%d", c.name, c.n), parts)
+func (c client) transfer(ctx context.Context, w *lab.World, at kit.NodeName, parts ...part) door.Outcome {
+	return transfer(ctx, w, c.Name, at, c.NextName(), parts)
 }
 
 func transfer(ctx context.Context, w *lab.World, who string, at kit.NodeName, id string, parts []part) door.Outcome {
@@ -100,7 +92,7 @@ func transfer(ctx context.Context, w *lab.World, who string, at kit.NodeName, id
 	for _, p := range parts {
 		changes = append(changes, lab.Tuple(term.Atom(p.node), term.Bin(p.account), term.Int(p.by)))
 	}
-	return w.Do(lab.Patient(ctx, wait), who, at, "transfer", term.Bin(id), changes)
+	return lab.Ask(ctx, w, who, at, "transfer", term.Bin(id), changes)
 }
 
 // pay is a transfer between two accounts.
@@ -108,27 +100,7 @@ func pay(from kit.NodeName, payer string, to kit.NodeName, payee string, amount 
 	return []part{{from, payer, -amount}, {to, payee, amount}}
 }
 
-func (c *client) amount(least, most int64) int64 { return least + c.r.Int64N(most-least+1) }
-
-func (c *client) pause(ctx context.Context, w *lab.World, least, most int) error {
-	return w.Sleep(ctx, time.Duration(least+c.r.IntN(most-least))*time.Millisecond)
-}
-
-// slowLinks makes all links slow and uneven, so that what happens at once on several nodes overlaps. It is no fault but how
-// this network is, so it is not on record as one.
-func slowLinks(w *lab.World, rule wire.Rule) error {
-	for _, a := range w.Nodes() {
-		for _, b := range w.Nodes() {
-			if a == b {
-				continue
-			}
-			if err := w.World.Link(a, b, rule); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+func (c client) amount(least, most int64) int64 { return least + c.Rand.Int64N(most-least+1) }
 
 // read reads what is in the accounts of every node.
 func read(ctx context.Context, w *lab.World) {

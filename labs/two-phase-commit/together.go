@@ -35,7 +35,7 @@ func newTogether(seed uint64) lab.Plan {
 }
 
 func (t together) drive(ctx context.Context, w *lab.World) error {
-	if err := slowLinks(w, wire.Rule{Delay: 3 * time.Millisecond, Jitter: 20 * time.Millisecond}); err != nil {
+	if err := lab.SlowLinks(w, wire.Rule{Delay: 3 * time.Millisecond, Jitter: 20 * time.Millisecond}); err != nil {
 		return err
 	}
 	t.oneByOne(ctx, w)
@@ -48,10 +48,10 @@ func (t together) drive(ctx context.Context, w *lab.World) error {
 		w.Go(func(ctx context.Context) {
 			c := newClient(t.seed, 1+i)
 			for range rivalsEach {
-				from, to := c.r.IntN(3), 1+c.r.IntN(2)
+				from, to := c.Rand.IntN(3), 1+c.Rand.IntN(2)
 				payer, payee := nodes[from], nodes[(from+to)%3]
-				c.transfer(ctx, w, nodes[c.r.IntN(3)], pay(payer, accounts[payer][0], payee, accounts[payee][0], c.amount(55, 95))...)
-				if c.pause(ctx, w, 1, 60) != nil {
+				c.transfer(ctx, w, nodes[c.Rand.IntN(3)], pay(payer, accounts[payer][0], payee, accounts[payee][0], c.amount(55, 95))...)
+				if c.Pause(ctx, w, time.Millisecond, 60*time.Millisecond) != nil {
 					return
 				}
 			}
@@ -75,10 +75,10 @@ func (t together) drive(ctx context.Context, w *lab.World) error {
 func (t together) oneByOne(ctx context.Context, w *lab.World) {
 	c := newClient(t.seed, 0)
 	for i := range alone {
-		ring := slices.Concat(nodes[c.r.IntN(3):], nodes)[:3]
+		ring := slices.Concat(nodes[c.Rand.IntN(3):], nodes)[:3]
 		parts := []part{}
 		for _, n := range ring {
-			parts = append(parts, part{n, accounts[n][c.r.IntN(3)], c.amount(1, 20)})
+			parts = append(parts, part{n, accounts[n][c.Rand.IntN(3)], c.amount(1, 20)})
 		}
 		parts[0].by = -parts[1].by - parts[2].by
 		switch i % 4 {
@@ -90,7 +90,7 @@ func (t together) oneByOne(ctx context.Context, w *lab.World) {
 		case 3:
 			parts[0].account = "zoe"
 		}
-		c.transfer(ctx, w, nodes[c.r.IntN(3)], parts...)
+		c.transfer(ctx, w, nodes[c.Rand.IntN(3)], parts...)
 		if w.Sleep(ctx, 5*time.Millisecond) != nil {
 			return
 		}
