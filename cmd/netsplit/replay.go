@@ -96,9 +96,9 @@ func (a replayArgs) run(cmd *cobra.Command, name string) error {
 	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: progress}
 	switch {
 	case a.log:
-		return a.showLog(cmd, g, l, old)
+		return a.showLog(cmd, g, done, l, old)
 	case a.at != "":
-		return a.showMoment(cmd, g, l, old)
+		return a.showMoment(cmd, g, done, l, old)
 	}
 	rep, err := g.Replay(cmd.Context(), l, old, lab.ReplayOptions{Twice: a.check, Full: a.full})
 	done()
@@ -142,24 +142,26 @@ func (a replayArgs) sayReplay(out io.Writer, rep lab.Replay) error {
 	return exitCode{code: rep.Result.Verdict.ExitCode()}
 }
 
-func (a replayArgs) showLog(cmd *cobra.Command, g *lab.Grader, l *lab.Lab, old *grade.Result) error {
+func (a replayArgs) showLog(cmd *cobra.Command, g *lab.Grader, done func(), l *lab.Lab, old *grade.Result) error {
 	o := lab.LogOptions{Scenario: a.scenario, What: a.what, From: a.from, To: a.to, Limit: a.limit}
 	for _, n := range a.nodes {
 		o.Nodes = append(o.Nodes, kit.NodeName(n))
 	}
 	log, err := g.Log(cmd.Context(), l, old, o)
+	done()
 	if err != nil {
 		return err
 	}
 	return a.show(cmd.OutOrStdout(), log, log.Text, log.Differences)
 }
 
-func (a replayArgs) showMoment(cmd *cobra.Command, g *lab.Grader, l *lab.Lab, old *grade.Result) error {
+func (a replayArgs) showMoment(cmd *cobra.Command, g *lab.Grader, done func(), l *lab.Lab, old *grade.Result) error {
 	m, err := lab.ParseMoment(a.at)
 	if err != nil {
 		return err
 	}
 	s, err := g.Stand(cmd.Context(), l, old, a.scenario, m)
+	done()
 	if err != nil {
 		return err
 	}
