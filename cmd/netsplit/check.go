@@ -68,12 +68,12 @@ func runCheck(cmd *cobra.Command, args []string, f checkFlags) error {
 	}
 	system := &lab.System{}
 	defer system.Close()
-	progress, done := progressTo(cmd.ErrOrStderr())
-	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: progress}
+	view := viewOn(cmd.ErrOrStderr())
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress()}
 	proofs, sound := []lab.Proof{}, true
 	for _, l := range list {
 		p, err := f.check(cmd, g, l, ledgers)
-		done()
+		view.clear()
 		if err != nil {
 			return err
 		}

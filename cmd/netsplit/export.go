@@ -21,6 +21,7 @@ type exportFlags struct {
 	seed        uint64
 	seedGiven   bool
 	force       bool
+	noShrink    bool
 }
 
 // maxBinary bounds the program that a bundle carries.
@@ -75,6 +76,8 @@ func newExportCmd() *cobra.Command {
 	flags.StringVar(&f.out, "out", "", "a folder that is empty or not there yet, or a file that ends in .zip\n(default: LAB-SYSTEM, for Gradescope LAB-gradescope.zip)")
 	flags.StringVar(&f.binary, "binary", "", "the netsplit that grades there (default: this program)")
 	flags.Uint64Var(&f.seed, "seed", 0, "what everybody is graded with (0: each grade draws its own)")
+	flags.BoolVar(&f.noShrink, "no-shrink", false, "have failures explained there with the run that failed, without the search of a few seconds\n"+
+		"for the shortest one (code labs; SHRINK in the bundle's netsplit.conf)")
 	flags.BoolVar(&f.force, "force", false, "overwrite a zip that is there")
 	return cmd
 }
@@ -126,7 +129,7 @@ func runExport(cmd *cobra.Command, system, slug string, f exportFlags) error {
 	if why := bundle.Unfit(program); why != "" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "netsplit: warning: the bundle carries a program that will not run everywhere: %s\nhint: build one with\n  %s\nand export again with --binary netsplit-linux\n", why, buildStatic)
 	}
-	files, err := s.Make(bundle.Spec{Lab: l, Seed: seed, Program: program, Version: lab.Version()})
+	files, err := s.Make(bundle.Spec{Lab: l, Seed: seed, Program: program, Version: lab.Version(), NoShrink: f.noShrink})
 	if err != nil {
 		return err
 	}

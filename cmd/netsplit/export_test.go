@@ -143,6 +143,7 @@ func TestGradescopeBundle(t *testing.T) {
 	if out, err := exec.Command("sh", filepath.Join(root, "source/setup.sh")).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("dirty-reads: PASS")) {
 		t.Fatalf("setup.sh: %v\n%s", err, out)
 	}
+	gradescopeUnbuilt(t, root)
 	results, handedIn := filepath.Join(root, "results/results.json"), filepath.Join(root, "submission/run.star")
 	run := func() string {
 		out, err := exec.Command(filepath.Join(root, "source/run_autograder")).CombinedOutput()
@@ -190,6 +191,26 @@ func TestGradescopeBundle(t *testing.T) {
 	}
 	gradescopeKilled(t, root, results)
 	gradescopeApart(t, root)
+}
+
+// gradescopeUnbuilt builds images with graders that are none: whatever status they end with, the build must fail.
+func gradescopeUnbuilt(t *testing.T, root string) {
+	t.Helper()
+	source, home := filepath.Join(root, "source/netsplit"), filepath.Join(root, "netsplit")
+	good := readFile(t, source)
+	for _, status := range []string{"0", "2", "3"} {
+		if err := os.RemoveAll(home); err != nil {
+			t.Fatal(err)
+		}
+		write(t, source, "#!/bin/sh\nexit "+status+"\n")
+		if out, err := exec.Command("sh", filepath.Join(root, "source/setup.sh")).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("netsplit does not work in this image")) {
+			t.Errorf("setup.sh with a grader that ends with %s and writes nothing: %v\n%s", status, err, out)
+		}
+	}
+	write(t, source, good)
+	if out, err := exec.Command("sh", filepath.Join(root, "source/setup.sh")).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 }
 
 // gradescopeKilled ends the autograder itself while it grades.

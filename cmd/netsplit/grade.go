@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"netsplit/kit"
 	"netsplit/kit/class"
@@ -28,7 +27,16 @@ type gradeFlags struct {
 	format   string
 	out      string
 	lab      string
+	shrink   bool
 	noShrink bool
+}
+
+// shrinking is what may be spent on shorter runs; unasked says whether anything is when no flag says so.
+func (f gradeFlags) shrinking(unasked bool) lab.ShrinkLimits {
+	if f.shrink || unasked && !f.noShrink {
+		return lab.DefaultShrink
+	}
+	return lab.ShrinkLimits{}
 }
 
 func newGradeCmd() *cobra.Command {
@@ -50,6 +58,9 @@ func newGradeCmd() *cobra.Command {
 			if err := all.check(cmd, f, args); err != nil {
 				return err
 			}
+			if f.shrink && f.noShrink {
+				return usage(cmd, "--shrink and --no-shrink contradict each other")
+			}
 			if f.seeds < 0 {
 				return &kit.Error{Kind: kit.Invalid, Err: fmt.Errorf("%d runs cannot be made", f.seeds), Hint: "--seeds takes 1 or more"}
 			}
@@ -68,7 +79,9 @@ func newGradeCmd() *cobra.Command {
 	flags.BoolVar(&f.solution, "solution", false, "grade the reference solution of the lab")
 	flags.Uint64Var(&f.seed, "seed", 0, "what decides all that is random (default: drawn anew each time)")
 	flags.IntVar(&f.seeds, "seeds", 0, "how many runs, each with the next seed (default: what the lab says)")
-	flags.BoolVar(&f.noShrink, "no-shrink", false, "show the run that failed, without a search for the shortest that does")
+	flags.BoolVar(&f.shrink, "shrink", false, "explain a failure with the shortest run that fails the same way, looked for in a few seconds\n"+
+		"(code labs; as a matter of course, but not with --all)")
+	flags.BoolVar(&f.noShrink, "no-shrink", false, "explain a failure with the run that failed, without a search for the shortest that does")
 	flags.StringVar(&f.format, "format", formats[0], "one of "+strings.Join(formats, ", "))
 	flags.StringVar(&f.out, "out", "", "write the result into this file, and the text to standard output; with --all, the folder (default: grades)")
 	flags.StringVar(&f.lab, "lab", "", "the lab that DIR is work on, when it is no workspace")
@@ -114,14 +127,11 @@ func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
 	}
 	system := &lab.System{}
 	defer system.Close()
-	progress, done := progressTo(cmd.ErrOrStderr())
-	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: progress}
-	o := lab.Options{Seed: f.seed, Seeds: f.seeds, Shrink: lab.DefaultShrink}
-	if f.noShrink {
-		o.Shrink = lab.ShrinkLimits{}
-	}
+	view := viewOn(cmd.ErrOrStderr())
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress(), News: view.news()}
+	o := lab.Options{Seed: f.seed, Seeds: f.seeds, Shrink: f.shrinking(true)}
 	r, err := g.Grade(cmd.Context(), l, sub, o)
-	done()
+	view.clear()
 	if err != nil {
 		return err
 	}
@@ -254,26 +264,4 @@ func remember(errOut io.Writer, r *grade.Result) {
 	if err != nil {
 		fmt.Fprintf(errOut, "netsplit: the grade is not remembered: %v\n", err)
 	}
-}
-
-// progressTo shows what goes on: on a terminal in one line that is overwritten, elsewhere not at all. done takes the
-// line away.
-func progressTo(w io.Writer) (progress func(string), done func()) {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil, func() {}
-	}
-	width := 0
-	clearLine := func() { fmt.Fprintf(f, "\r%s\r", strings.Repeat(" ", width)) }
-	return func(line string) {
-		clearLine()
-		columns, _, err := term.GetSize(int(f.Fd()))
-		if err != nil || columns < 20 {
-			columns = 80
-		}
-		runes := []rune(grade.Clean(line))
-		runes = runes[:min(len(runes), columns-1)]
-		width = len(runes)
-		fmt.Fprint(f, string(runes))
-	}, clearLine
 }

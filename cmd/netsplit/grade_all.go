@@ -43,6 +43,8 @@ const allHelp = "With --all it grades a whole class: every DIR that is a workspa
 	"given. A second call grades only what is new, has changed (the work, netsplit, --seed, --seeds) or was inconclusive;\n" +
 	"--again grades all anew. Each submission is graded by a process of its own within --timeout and --memory: one that\n" +
 	"takes its grader down has a row that says so, and the rest goes on. Ctrl-C leaves what is done, and its table.\n" +
+	"A table needs no explanations, so nobody waits for a search for shorter runs, unless --shrink asks for them (with --again,\n" +
+	"where there is a grade), because students are to read what is in results.\n" +
 	"Plan 768 MiB for each of --jobs; what is compiled is shared. The exit status is 0 when everybody passed or failed, 2\n" +
 	"when nothing could be said about some, 3 when some have no grade."
 
@@ -206,16 +208,7 @@ func grader(program string, l *lab.Lab, s *class.Session, f allFlags, g gradeFla
 	warm := l.Manifest.Kind != lab.Code || s.Jobs == 1
 	return func(ctx context.Context, m class.Member) class.Ended {
 		c := child
-		c.Args = []string{"grade", "DIR", "--lab", l.Slug}
-		if m.Seed != 0 {
-			c.Args = append(c.Args, "--seed", "SEED")
-		}
-		if s.Seeds > 0 {
-			c.Args = append(c.Args, "--seeds", strconv.Itoa(s.Seeds))
-		}
-		if g.noShrink {
-			c.Args = append(c.Args, "--no-shrink")
-		}
+		c.Args = childArgs(l, s.Seeds, m, g)
 		first.Lock()
 		if warm {
 			first.Unlock()
@@ -225,6 +218,21 @@ func grader(program string, l *lab.Lab, s *class.Session, f allFlags, g gradeFla
 		warm = true
 		return c.Grade(ctx, m)
 	}
+}
+
+// childArgs is the command line that grades one submission, before where its result goes.
+func childArgs(l *lab.Lab, seeds int, m class.Member, g gradeFlags) []string {
+	args := []string{"grade", "DIR", "--lab", l.Slug}
+	if m.Seed != 0 {
+		args = append(args, "--seed", "SEED")
+	}
+	if seeds > 0 {
+		args = append(args, "--seeds", strconv.Itoa(seeds))
+	}
+	if g.shrinking(false).Runs == 0 {
+		args = append(args, "--no-shrink")
+	}
+	return args
 }
 
 // self finds this program and names its content.

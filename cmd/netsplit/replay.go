@@ -18,7 +18,7 @@ import (
 // replayArgs is replay's command line.
 type replayArgs struct {
 	check, full, log, json bool
-	at, scenario           string
+	at, scenario, task     string
 	nodes, what            []string
 	from, to               time.Duration
 	limit                  int
@@ -32,8 +32,8 @@ func newReplayCmd() *cobra.Command {
 		Long: "Takes a result that \"netsplit grade --format json\" wrote and runs its failing case again: the same\n" +
 			"work with the same seed. A simulated run is the same to the byte; on a real cluster the data are the same\n" +
 			"and the timing is not. With --check it is run twice and compared.\n\n" +
-			"Where the result explains a failure with a shorter run, that is run as well and shown; with --full the whole\n" +
-			"run is shown.\n\n" +
+			"Where the result explains a failure with a shorter run, that is what is shown, also by --log and --at: the times\n" +
+			"and events of the explanation are its own. With --full the whole run is shown.\n\n" +
 			"Of a simulated run --log shows all that happened: boots, messages, writes, requests and faults, with their times.\n" +
 			"With --at it is run again up to a moment, and shown is how everything stands there: what each node has\n" +
 			"on its disc and in its tables, what is on its way, which requests wait, and what happens next.",
@@ -46,11 +46,12 @@ func newReplayCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&a.check, "check", false, "run it twice and compare")
-	f.BoolVar(&a.full, "full", false, "explain with the whole run, not with a shorter one")
+	f.BoolVar(&a.full, "full", false, "show the whole run, not the shorter one that explains a failure")
 	f.BoolVar(&a.log, "log", false, "show what happened in the run, event by event")
 	f.StringVar(&a.at, "at", "", "show how everything stands at a `moment`: a time like 1.25s, or the number of an event")
 	f.BoolVar(&a.json, "json", false, "print the log or the moment as JSON")
 	f.StringVar(&a.scenario, "scenario", "", "which part of the lab; that of the first failing task, when nothing is said")
+	f.StringVar(&a.task, "task", "", "the run that explains this task; the first failing one, when nothing is said")
 	f.StringSliceVar(&a.nodes, "node", nil, "with --log: only what these nodes do or have done to them")
 	f.StringSliceVar(&a.what, "what", nil, "with --log: only these kinds of event")
 	f.DurationVar(&a.from, "from", 0, "with --log: only from this time on")
@@ -70,10 +71,7 @@ func (a replayArgs) stray(cmd *cobra.Command) error {
 			return usage(cmd, fmt.Sprintf("--%s goes with --log", name))
 		}
 	}
-	if a.full && look {
-		return usage(cmd, "--log and --at are about the whole run; leave --full out")
-	}
-	for _, name := range []string{"json", "scenario"} {
+	for _, name := range []string{"json", "scenario", "task"} {
 		if cmd.Flags().Changed(name) && !look {
 			return usage(cmd, fmt.Sprintf("--%s goes with --log or --at", name))
 		}
@@ -91,17 +89,17 @@ func (a replayArgs) run(cmd *cobra.Command, name string) error {
 	}
 	system := &lab.System{}
 	defer system.Close()
-	progress, done := progressTo(cmd.ErrOrStderr())
-	defer done()
-	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: progress}
+	view := viewOn(cmd.ErrOrStderr())
+	defer view.clear()
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress()}
 	switch {
 	case a.log:
-		return a.showLog(cmd, g, done, l, old)
+		return a.showLog(cmd, g, view, l, old)
 	case a.at != "":
-		return a.showMoment(cmd, g, done, l, old)
+		return a.showMoment(cmd, g, view, l, old)
 	}
 	rep, err := g.Replay(cmd.Context(), l, old, lab.ReplayOptions{Twice: a.check, Full: a.full})
-	done()
+	view.clear()
 	if err != nil {
 		return err
 	}
@@ -142,26 +140,30 @@ func (a replayArgs) sayReplay(out io.Writer, rep lab.Replay) error {
 	return exitCode{code: rep.Result.Verdict.ExitCode()}
 }
 
-func (a replayArgs) showLog(cmd *cobra.Command, g *lab.Grader, done func(), l *lab.Lab, old *grade.Result) error {
-	o := lab.LogOptions{Scenario: a.scenario, What: a.what, From: a.from, To: a.to, Limit: a.limit}
+func (a replayArgs) which() lab.Which {
+	return lab.Which{Scenario: a.scenario, Task: a.task, Full: a.full}
+}
+
+func (a replayArgs) showLog(cmd *cobra.Command, g *lab.Grader, seen *view, l *lab.Lab, old *grade.Result) error {
+	o := lab.LogOptions{Which: a.which(), What: a.what, From: a.from, To: a.to, Limit: a.limit}
 	for _, n := range a.nodes {
 		o.Nodes = append(o.Nodes, kit.NodeName(n))
 	}
 	log, err := g.Log(cmd.Context(), l, old, o)
-	done()
+	seen.clear()
 	if err != nil {
 		return err
 	}
 	return a.show(cmd.OutOrStdout(), log, log.Text, log.Differences)
 }
 
-func (a replayArgs) showMoment(cmd *cobra.Command, g *lab.Grader, done func(), l *lab.Lab, old *grade.Result) error {
+func (a replayArgs) showMoment(cmd *cobra.Command, g *lab.Grader, seen *view, l *lab.Lab, old *grade.Result) error {
 	m, err := lab.ParseMoment(a.at)
 	if err != nil {
 		return err
 	}
-	s, err := g.Stand(cmd.Context(), l, old, a.scenario, m)
-	done()
+	s, err := g.Stand(cmd.Context(), l, old, a.which(), m)
+	seen.clear()
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"netsplit/kit"
+	"netsplit/kit/grade"
+	"netsplit/kit/lab"
 )
 
 // exitCode lets a verb end with a status of its own (grade: 1 fail, 2 inconclusive, 3 broken harness).
@@ -79,8 +85,38 @@ func refuseUnknown(cmd *cobra.Command, args []string) error {
 		Err: errors.New("there is no such command"), Hint: hint}
 }
 
-// run executes one command line and gives its exit code. Errors go to stderr, cause and hint apart.
+// run executes one command line and gives its exit code. Errors go to stderr, cause and hint apart. A panic would end the program
+// with status 2, which for "grade" is a verdict; here it is what it is, a program that broke.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	return guarded(errOut, args, func() int { return execute(ctx, args, in, out, errOut) })
+}
+
+// guarded gives what f gives, and the status of a broken harness when it panics.
+func guarded(errOut io.Writer, args []string, f func() int) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			code = grade.ExitBroken
+			fmt.Fprintf(errOut, "netsplit: this is a fault of netsplit itself, and says nothing about your work: panic: %v\n"+
+				"hint: please report it to whoever gave you netsplit, with the work that it was about and all of this:\n\n"+
+				"netsplit %s on %s/%s, called as: netsplit %s\n\n%s", p, lab.Version(), runtime.GOOS, runtime.GOARCH, strings.Join(quoted(args), " "), debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// quoted gives a command line's words so that where each ends can be seen.
+func quoted(args []string) []string {
+	var words []string
+	for _, a := range args {
+		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '"' }) {
+			a = strconv.Quote(a)
+		}
+		words = append(words, a)
+	}
+	return words
+}
+
+func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(in)

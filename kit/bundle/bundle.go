@@ -29,10 +29,12 @@ const (
 
 // Spec says what a bundle is for.
 type Spec struct {
-	Lab     *lab.Lab
-	Seed    uint64 // to grade everybody with; 0 draws one for each submission
-	Program []byte // the netsplit that grades there
-	Version string
+	Lab  *lab.Lab
+	Seed uint64 // to grade everybody with; 0 draws one for each submission
+	// NoShrink explains failures with the run that failed: graders that have little time need not look for a shorter one.
+	NoShrink bool
+	Program  []byte // the netsplit that grades there
+	Version  string
 }
 
 // File is one file of a bundle. Its name is relative, with slashes.
@@ -92,7 +94,7 @@ var files embed.FS
 type page struct {
 	Lab, Title, Version, GoVersion, GoSHA256, System string
 	Kind                                             lab.Kind
-	Code, Answer                                     bool
+	Code, Answer, NoShrink                           bool
 	MinGo, Timeout, Points                           int
 	Seed                                             uint64
 	HandIn                                           string
@@ -106,7 +108,7 @@ const timeout = 540
 func (s System) Make(spec Spec) ([]File, error) {
 	m := spec.Lab.Manifest
 	p := page{Lab: spec.Lab.Slug, Title: m.Title, Version: spec.Version, GoVersion: GoVersion, GoSHA256: GoSHA256, System: s.Name, Kind: m.Kind,
-		Code: m.Kind == lab.Code, Answer: m.Kind == lab.Answer, MinGo: MinGo, Timeout: timeout, Points: m.Points(), Seed: spec.Seed, HandIn: lab.ScriptFile}
+		Code: m.Kind == lab.Code, Answer: m.Kind == lab.Answer, NoShrink: spec.NoShrink, MinGo: MinGo, Timeout: timeout, Points: m.Points(), Seed: spec.Seed, HandIn: lab.ScriptFile}
 	switch m.Kind {
 	case lab.Code:
 		p.HandIn = "the Go files"

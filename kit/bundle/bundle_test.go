@@ -90,6 +90,40 @@ func TestBundlesAreWhole(t *testing.T) {
 	}
 }
 
+// TestShrinkIsAnOption: the scripts of a code lab's bundle pass on what its configuration says, and others know nothing of it.
+func TestShrinkIsAnOption(t *testing.T) {
+	c, err := lab.Load(labs.FS, solutions.FS, labs.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range Systems() {
+		for slug, want := range map[string]map[bool]string{"distributed-counter": {false: "\nSHRINK=yes\n", true: "\nSHRINK=no\n"}, "dirty-reads": {}} {
+			for _, off := range []bool{false, true} {
+				l, err := c.Find(slug)
+				if err != nil {
+					t.Fatal(err)
+				}
+				files, err := s.Make(Spec{Lab: l, Seed: 7, Program: []byte("x"), NoShrink: off})
+				if err != nil {
+					t.Fatal(err)
+				}
+				said, passed := "", 0
+				for _, f := range files {
+					if strings.HasSuffix(f.Name, "netsplit.conf") {
+						said = string(f.Data)
+					}
+					if bytes.Contains(f.Data, []byte("\n[ \"$SHRINK\" != no ] || set -- \"$@\" --no-shrink\n")) {
+						passed++
+					}
+				}
+				if code := len(want) > 0; code != (passed == 1) || !strings.Contains(said, want[off]) || code != strings.Contains(said, "SHRINK") {
+					t.Errorf("%s for %s, off %v: passed on by %d files, and the configuration says\n%s", slug, s.Name, off, passed, said)
+				}
+			}
+		}
+	}
+}
+
 func TestSeedIsThatOfTheStarterToo(t *testing.T) {
 	var m lab.Marker
 	if err := json.Unmarshal(make3(t, "gradescope", 77)[lab.Answer]["starter/.netsplit/lab.json"].Data, &m); err != nil || m.Seed != 77 {

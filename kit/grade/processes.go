@@ -38,16 +38,8 @@ func Pid(o history.Op) (pid term.Pid, ok bool) {
 	return pid, ok
 }
 
-// Word gives an atom, or text, as what it says: who types a message in the shell sends text.
-func Word(t term.Term) string {
-	switch t := t.(type) {
-	case term.Atom:
-		return string(t)
-	case term.Bin:
-		return string(t)
-	}
-	return ""
-}
+// Word is term.Word, for labs that judge by what was said.
+func Word(t term.Term) string { return term.Word(t) }
 
 // runtimeMessages are what only the runtime of processes sends.
 var runtimeMessages = []string{"DOWN", "EXIT", "nodeup", "nodedown", "global_name_conflict"}

@@ -84,15 +84,17 @@ type Task struct {
 	Replay   string    `json:"replay,omitempty"` // the command that runs the failing case again
 	Receipts []Receipt `json:"receipts,omitempty"`
 
-	Title     string   `json:"title,omitempty"`
-	Rationale string   `json:"rationale,omitempty"` // what this task is to prove, from the lab's front matter
-	After     []string `json:"after,omitempty"`
-	Seed      uint64   `json:"seed,omitempty"`    // the first seed that showed the verdict
-	Seeds     int      `json:"seeds,omitempty"`   // how many runs this task was judged on
-	Excerpt   []string `json:"excerpt,omitempty"` // the shortest history that shows it, a line each
-	Diagram   string   `json:"diagram,omitempty"` // the same as a space-time diagram in text
-	SVG       string   `json:"svg,omitempty"`     // the same as a picture
-	Shrunk    *Shrunk  `json:"shrunk,omitempty"`  // what is shown is a shorter run than the one that failed
+	Title     string    `json:"title,omitempty"`
+	Rationale string    `json:"rationale,omitempty"` // what this task is to prove, from the lab's front matter
+	After     []string  `json:"after,omitempty"`
+	Seed      uint64    `json:"seed,omitempty"`     // the first seed that showed the verdict
+	Seeds     int       `json:"seeds,omitempty"`    // how many runs this task was judged on
+	Excerpt   []string  `json:"excerpt,omitempty"`  // the shortest history that shows it, a line each
+	Diagram   string    `json:"diagram,omitempty"`  // the same as a space-time diagram in text
+	SVG       string    `json:"svg,omitempty"`      // the same as a picture
+	Scenario  string    `json:"scenario,omitempty"` // of the run that is explained
+	Shrunk    *Shrunk   `json:"shrunk,omitempty"`   // what is shown is a shorter run than the one that failed
+	Unshrunk  *Unshrunk `json:"unshrunk,omitempty"` // what is shown is the run that failed, and the search for a shorter one was ended
 
 	credit float64
 }

@@ -104,7 +104,7 @@ func (s *schema) against(root *schema, at string, v any) []string {
 // TestResultsFollowTheSchema holds recorded grades of real clusters, and made ones, against the schema.
 func TestResultsFollowTheSchema(t *testing.T) {
 	s := readSchema(t)
-	docs := map[string]string{"sample": string(written(t, "json", sample())), "unrun": string(written(t, "json", unrun())), "shrunk": string(written(t, "json", shortened()))}
+	docs := map[string]string{"sample": string(written(t, "json", sample())), "unrun": string(written(t, "json", unrun())), "shrunk": string(written(t, "json", shortened())), "unshrunk": string(written(t, "json", unshortened()))}
 	files, err := filepath.Glob(filepath.Join("testdata", "results", "*.json"))
 	if err != nil || len(files) < 2 {
 		t.Fatalf("%v, %v", files, err)
@@ -152,7 +152,7 @@ func TestSchemaKnowsEveryField(t *testing.T) {
 		of     reflect.Type
 	}{"result": {s, reflect.TypeFor[Result]()}, "task": {s.Defs["task"], reflect.TypeFor[Task]()}, "run": {s.Defs["run"], reflect.TypeFor[Run]()},
 		"receipt": {s.Defs["receipt"], reflect.TypeFor[Receipt]()}, "submission": {s.Defs["submission"], reflect.TypeFor[Submission]()},
-		"shrunk": {s.Defs["shrunk"], reflect.TypeFor[Shrunk]()}, "size": {s.Defs["size"], reflect.TypeFor[Size]()},
+		"shrunk": {s.Defs["shrunk"], reflect.TypeFor[Shrunk]()}, "unshrunk": {s.Defs["unshrunk"], reflect.TypeFor[Unshrunk]()}, "size": {s.Defs["size"], reflect.TypeFor[Size]()},
 		"kept": {s.Defs["kept"], reflect.TypeFor[Kept]()}, "numbers": {s.Defs["numbers"], reflect.TypeFor[KeptNumbers]()}} {
 		var all, required []string
 		for i := range c.of.NumField() {

@@ -11,9 +11,32 @@ type Shrunk struct {
 	From Size   `json:"from"`
 	To   Size   `json:"to"`
 	Runs int    `json:"runs"`           // how many shorter runs were tried
-	Cut  string `json:"cut,omitempty"`  // what ended the search before its end: runs or time
+	Cut  string `json:"cut,omitempty"`  // what ended the search before its end: CutRuns or CutTime
 	Hash string `json:"hash,omitempty"` // of the shorter run's event log
 	Kept Kept   `json:"kept"`
+}
+
+// What ends a search for a shorter run before its end.
+const (
+	CutRuns = "runs"
+	CutTime = "time"
+)
+
+// Unshrunk says that a shorter run was looked for and that the search ended, out of runs or out of time, before it found one.
+type Unshrunk struct {
+	Runs int    `json:"runs"` // how many shorter runs were tried
+	Cut  string `json:"cut"`
+}
+
+// Story says in a line what is shown.
+func (u *Unshrunk) Story() string {
+	switch u.Runs {
+	case 0:
+		return "the run that failed; no time was left to look for a shorter one"
+	case 1:
+		return fmt.Sprintf("the run that failed; the one shorter one that was tried does not fail the same way, and the search was then out of %s", u.Cut)
+	}
+	return fmt.Sprintf("the run that failed; none of %d shorter ones fails the same way, and the search was then out of %s", u.Runs, u.Cut)
 }
 
 // Size is how much happens in a run while clients work. A fault that hits several links at one moment counts once.

@@ -20,6 +20,33 @@ func shortened() *Result {
 	return r
 }
 
+// unshortened is a result whose failure was not made shorter in time.
+func unshortened() *Result {
+	r := shortened()
+	for i := range r.Tasks {
+		if r.Tasks[i].Shrunk != nil {
+			r.Tasks[i].Shrunk, r.Tasks[i].Unshrunk, r.Tasks[i].Scenario = nil, &Unshrunk{Runs: 7, Cut: CutTime}, "together"
+		}
+	}
+	return r
+}
+
+func TestUnshrunkStory(t *testing.T) {
+	for u, want := range map[Unshrunk]string{
+		{Runs: 160, Cut: CutRuns}: "the run that failed; none of 160 shorter ones fails the same way, and the search was then out of runs",
+		{Runs: 1, Cut: CutTime}:   "the run that failed; the one shorter one that was tried does not fail the same way, and the search was then out of time",
+		{Cut: CutTime}:            "the run that failed; no time was left to look for a shorter one",
+	} {
+		if got := u.Story(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	var text bytes.Buffer
+	if err := Text(&text, unshortened()); err != nil || !strings.Contains(text.String(), "  shown     the run that failed; none of 7") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
+}
+
 func TestShrunkStory(t *testing.T) {
 	for _, c := range []struct {
 		s    Shrunk

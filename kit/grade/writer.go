@@ -201,6 +201,9 @@ func writeTask(b *strings.Builder, t Task) {
 	if t.Shrunk != nil {
 		field("shown", t.Shrunk.Story())
 	}
+	if t.Unshrunk != nil {
+		field("shown", t.Unshrunk.Story())
+	}
 	field("read", lessonText(t.Lesson))
 	field("replay", t.Replay)
 }

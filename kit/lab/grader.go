@@ -21,6 +21,9 @@ type Grader struct {
 	// Progress is told what goes on, a short line at a time; nil is silent. It may be called from any goroutine,
 	// one call at a time.
 	Progress func(line string)
+	// News is told at once what stays true: that a task has failed, and with which seed. It is called as Progress is; nil is
+	// Progress.
+	News func(line string)
 	// Jobs is how many simulated runs go on at once; 0 is one a core.
 	Jobs int
 }
@@ -243,6 +246,15 @@ func (g *Grader) say(format string, args ...any) {
 	if g.Progress != nil {
 		g.Progress(fmt.Sprintf(format, args...))
 	}
+}
+
+// tell gives news.
+func (g *Grader) tell(line string) {
+	if g.News != nil {
+		g.News(line)
+		return
+	}
+	g.say("%s", line)
 }
 
 // tasksOf lists the tasks that a scenario judges.

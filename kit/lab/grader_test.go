@@ -335,6 +335,33 @@ func TestPanickingCheckIsABrokenHarness(t *testing.T) {
 	}
 }
 
+// TestPanickingLabIsABrokenHarness: whatever of a lab's own code panics, in a run beside others, the grader ends with an error that
+// says where.
+func TestPanickingLabIsABrokenHarness(t *testing.T) {
+	oops := func(context.Context, *World) error { panic("oops") }
+	for name, plan := range map[string]func(seed uint64) Plan{
+		"setup":   func(uint64) Plan { return Plan{Setup: oops} },
+		"drive":   func(uint64) Plan { return Plan{Drive: oops} },
+		"observe": func(uint64) Plan { return Plan{Observe: oops} },
+		"new":     func(seed uint64) Plan { return map[bool]func() Plan{true: func() Plan { return Plan{} }}[seed == 1]() },
+	} {
+		for slug, def := range map[string]Definition{"counter": counter(), "steady-total": steadyTotal()} {
+			checks := def.Scenarios[0].New(1).Checks
+			def.Scenarios[0].New = func(seed uint64) Plan {
+				p := plan(seed)
+				p.Checks = checks
+				return p
+			}
+			l := find(t, fakeCatalog(t, def), slug)
+			files := map[string][]byte{"main.go": []byte("return 2"), "main_test.go": []byte("real"), ScriptFile: []byte("print")}
+			r, err := (&Grader{Env: fakeEnv(), Jobs: 2}).Grade(context.Background(), l, Submission{Name: "w", Files: files}, Options{Seed: 7, Seeds: 3})
+			if kit.KindOf(err) != kit.Broken || !strings.Contains(err.Error(), "the lab's own code panicked: ") || !strings.Contains(err.Error(), "grader_test.go:") {
+				t.Errorf("%s of %s: %+v, %v", name, slug, r, err)
+			}
+		}
+	}
+}
+
 // TestTruncatedHistory wants no pass that rests on a record with holes.
 func TestTruncatedHistory(t *testing.T) {
 	pass := []Check{{"count", func(*history.History) grade.Finding { return grade.Passed() }}}

@@ -31,7 +31,8 @@ type entry struct {
 	scenarios map[string]*tally
 	shown     *trial // the run whose finding is explained: the first that failed, else the last unclear one
 	finding   grade.Finding
-	shrunk    *grade.Shrunk // what is shown is a shorter run than the one that failed
+	shrunk    *grade.Shrunk   // what is shown is a shorter run than the one that failed
+	unshrunk  *grade.Unshrunk // the search for one ended before it found any
 }
 
 type tally struct {
@@ -95,13 +96,14 @@ func (led *ledger) settled() bool {
 	return !slices.ContainsFunc(led.lab.Scenarios, func(s Scenario) bool { return led.open(s.Name) })
 }
 
-// enter adds a run, and gives the news worth telling at once: tasks that failed for the first time.
+// enter adds a run, and gives the news worth telling at once: tasks that failed for the first time, and will not be skipped.
 func (led *ledger) enter(t *trial) (news []string) {
 	led.runs = append(led.runs, grade.Run{Scenario: t.scenario, Seed: t.seed, Hash: t.hash, Millis: t.took.Milliseconds()})
 	led.lag, led.isolation = max(led.lag, t.lag), t.isolation
 	if t.budget != "" && !slices.Contains(led.budgets, t.budget) {
 		led.budgets = append(led.budgets, t.budget)
 	}
+	var failed []*entry
 	for _, e := range led.entries {
 		f, judged := t.findings[e.task]
 		if !judged || e.failed() {
@@ -115,10 +117,15 @@ func (led *ledger) enter(t *trial) (news []string) {
 			}
 		case grade.Fail:
 			e.shown, e.finding = t, f
-			news = append(news, fmt.Sprintf("%s failed with seed %d: %s", e.task, t.seed, grade.Clean(f.Why)))
+			failed = append(failed, e)
 		default:
 			tally.unclear++
 			e.shown, e.finding = t, f
+		}
+	}
+	for _, e := range failed {
+		if !led.hopeless(e.task) {
+			news = append(news, fmt.Sprintf("%s failed with seed %d: %s", e.task, t.seed, oneLine(e.finding.Why)))
 		}
 	}
 	return news
@@ -172,11 +179,12 @@ func (led *ledger) conclude(e *entry, t *grade.Task) {
 	switch {
 	case e.failed():
 		t.Explain(e.finding, h)
-		t.Shrunk = e.shrunk
+		t.Shrunk, t.Unshrunk, t.Scenario = e.shrunk, e.unshrunk, e.shown.scenario
 	case least >= want:
 		t.Explain(pass, seen)
 		t.Seed = led.first
 	case e.shown != nil:
+		t.Scenario = e.shown.scenario
 		f := e.finding
 		f.Verdict = grade.Inconclusive
 		if want > 1 {

@@ -51,13 +51,14 @@ type Standing struct {
 	Lab         string         `json:"lab"`
 	Scenario    string         `json:"scenario"`
 	Seed        uint64         `json:"seed"`
-	Hash        string         `json:"hash"` // of the whole run
+	Hash        string         `json:"hash"`             // of the run until its end
+	Shrunk      *grade.Shrunk  `json:"shrunk,omitempty"` // it is the shorter run that explains a task, and not the whole
 	Differences []string       `json:"differences,omitempty"`
 	Micros      float64        `json:"us"`
 	Event       uint64         `json:"event"` // the latest entry of the log
 	Nodes       []NodeStanding `json:"nodes"`
 	Links       []LinkStanding `json:"links"` // those with a rule or with something on its way
-	Next        []LogEntry     `json:"next"`  // what happens next in the whole run
+	Next        []LogEntry     `json:"next"`  // what happens next in the run
 }
 
 // NodeStanding is how one node stands.
@@ -146,8 +147,8 @@ const (
 
 // Stand runs a result's case again up to a moment and shows how everything stands there. The run is done twice: once to its
 // end, so that it can be compared with the recorded one and what comes next can be told, and once to the moment.
-func (g *Grader) Stand(ctx context.Context, l *Lab, old *grade.Result, scenario string, m Moment) (Standing, error) {
-	c, err := g.openCase(ctx, l, old, scenario)
+func (g *Grader) Stand(ctx context.Context, l *Lab, old *grade.Result, which Which, m Moment) (Standing, error) {
+	c, err := g.openCase(ctx, l, old, which)
 	if err != nil {
 		return Standing{}, err
 	}
@@ -155,7 +156,7 @@ func (g *Grader) Stand(ctx context.Context, l *Lab, old *grade.Result, scenario 
 	if err != nil {
 		return Standing{}, err
 	}
-	s := Standing{Lab: l.Slug, Scenario: c.scenario.Name, Seed: c.seed, Hash: whole.trial.hash, Differences: c.otherwise(old, whole.trial.hash, g.Version)}
+	s := Standing{Lab: l.Slug, Scenario: c.scenario.Name, Seed: c.seed, Hash: whole.trial.hash, Shrunk: c.shrunk, Differences: c.otherwise(old, whole.trial.hash, g.Version)}
 	looked := false
 	part, err := g.run(ctx, c, func(o *SimRun) {
 		o.Halt = &sim.Halt{At: m.At, Seq: m.Event, Look: func(ctx context.Context, w *sim.World) {

@@ -16,7 +16,7 @@ import (
 
 // LogOptions say which entries of a run's event log to show. The zero value shows all, at most DefaultLogLimit.
 type LogOptions struct {
-	Scenario string         // "" is that of the first failing task
+	Which                   // the run
 	Nodes    []kit.NodeName // only what these do or have done to them
 	What     []string       // only these kinds
 	From, To time.Duration  // only within these times; To 0 is the end
@@ -31,14 +31,15 @@ const (
 
 // RunLog is the event log of a run, as the simulator took it.
 type RunLog struct {
-	Lab         string     `json:"lab"`
-	Scenario    string     `json:"scenario"`
-	Seed        uint64     `json:"seed"`
-	Hash        string     `json:"hash"`
-	Differences []string   `json:"differences,omitempty"` // how the run was not the recorded one
-	Total       int        `json:"total"`                 // entries of the whole run, computing left out
-	LeftOut     int        `json:"left_out,omitempty"`    // entries that fit and are not shown
-	Events      []LogEntry `json:"events"`
+	Lab         string        `json:"lab"`
+	Scenario    string        `json:"scenario"`
+	Seed        uint64        `json:"seed"`
+	Hash        string        `json:"hash"`
+	Shrunk      *grade.Shrunk `json:"shrunk,omitempty"`      // it is the shorter run that explains a task, and not the whole
+	Differences []string      `json:"differences,omitempty"` // how the run was not the recorded one
+	Total       int           `json:"total"`                 // entries of the whole run, computing left out
+	LeftOut     int           `json:"left_out,omitempty"`    // entries that fit and are not shown
+	Events      []LogEntry    `json:"events"`
 }
 
 // LogEntry is one entry of an event log.
@@ -73,7 +74,7 @@ func (g *Grader) Log(ctx context.Context, l *Lab, old *grade.Result, o LogOption
 	if err := o.check(l); err != nil {
 		return RunLog{}, err
 	}
-	c, err := g.openCase(ctx, l, old, o.Scenario)
+	c, err := g.openCase(ctx, l, old, o.Which)
 	if err != nil {
 		return RunLog{}, err
 	}
@@ -81,7 +82,7 @@ func (g *Grader) Log(ctx context.Context, l *Lab, old *grade.Result, o LogOption
 	if err != nil {
 		return RunLog{}, err
 	}
-	log := RunLog{Lab: l.Slug, Scenario: c.scenario.Name, Seed: c.seed, Hash: r.trial.hash, Total: len(r.events),
+	log := RunLog{Lab: l.Slug, Scenario: c.scenario.Name, Seed: c.seed, Hash: r.trial.hash, Shrunk: c.shrunk, Total: len(r.events),
 		Differences: c.otherwise(old, r.trial.hash, g.Version), Events: []LogEntry{}}
 	for _, e := range r.events {
 		switch {
@@ -148,6 +149,7 @@ func (o LogOptions) shows(e sim.Event) bool {
 func (r RunLog) Text(w io.Writer) error {
 	out := textWriter{w: w}
 	out.line("%s, scenario %s, seed %d: %d events, hash %s", r.Lab, r.Scenario, r.Seed, r.Total, r.Hash)
+	out.shorter(r.Shrunk)
 	out.line("%-8s %12s  %-4s what happens", "event", "time", "node")
 	for _, e := range r.Events {
 		out.line("%s", e)
@@ -168,6 +170,13 @@ type textWriter struct {
 func (t *textWriter) line(format string, args ...any) {
 	if t.err == nil {
 		_, t.err = fmt.Fprintln(t.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+	}
+}
+
+// shorter says that what is shown is not the whole run.
+func (t *textWriter) shorter(s *grade.Shrunk) {
+	if s != nil {
+		t.line("%s; --full shows the whole run", s.Story())
 	}
 }
 

@@ -124,7 +124,7 @@ func TestStandInTheSimulator(t *testing.T) {
 		t.Fatalf("%v %+v", err, log)
 	}
 	for _, at := range []Moment{{Event: log.Events[len(log.Events)/2].Seq}, {At: time.Duration(log.Events[len(log.Events)-5].Micros * 1000)}} {
-		first, err := g.Stand(t.Context(), l, old, "", at)
+		first, err := g.Stand(t.Context(), l, old, Which{}, at)
 		if err != nil || len(first.Differences) > 0 || len(first.Nodes) != 2 || len(first.Next) == 0 {
 			t.Fatalf("%v: %v %+v", at, err, first)
 		}
@@ -134,7 +134,7 @@ func TestStandInTheSimulator(t *testing.T) {
 		if n := first.Nodes[0]; n.State != "up" || n.View == nil || n.View.Trouble != "" || n.View.Store != "no" {
 			t.Errorf("%v: node a %+v", at, n)
 		}
-		second, err := g.Stand(t.Context(), l, old, "", at)
+		second, err := g.Stand(t.Context(), l, old, Which{}, at)
 		if err != nil || !slices.Equal(second.Next, first.Next) || second.Event != first.Event || second.Nodes[0].View.Micros != first.Nodes[0].View.Micros {
 			t.Errorf("%v: another time: %v %+v", at, err, second)
 		}
@@ -142,7 +142,7 @@ func TestStandInTheSimulator(t *testing.T) {
 	changed := *old
 	changed.Runs = slices.Clone(old.Runs)
 	changed.Runs[0].Hash = "0000"
-	s, err := g.Stand(t.Context(), l, &changed, "", Moment{})
+	s, err := g.Stand(t.Context(), l, &changed, Which{}, Moment{})
 	if err != nil || len(s.Differences) == 0 {
 		t.Errorf("another run than the recorded one: %v %v", err, s.Differences)
 	}

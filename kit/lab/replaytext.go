@@ -11,6 +11,7 @@ import (
 func (s Standing) Text(w io.Writer) error {
 	out := textWriter{w: w}
 	out.line("%s, scenario %s, seed %d: how everything stands at %s, after event #%d", s.Lab, s.Scenario, s.Seed, seconds(span(s.Micros)), s.Event)
+	out.shorter(s.Shrunk)
 	for _, n := range s.Nodes {
 		out.node(n, s.Micros)
 	}

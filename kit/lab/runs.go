@@ -113,7 +113,7 @@ func (r *runs) enter(t *trial) (settled bool) {
 	defer r.mu.Unlock()
 	if t != nil && r.led.open(t.scenario) {
 		for _, news := range r.led.enter(t) {
-			r.g.say("%s", news)
+			r.g.tell(news)
 		}
 	}
 	return r.led.settled()

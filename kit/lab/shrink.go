@@ -12,19 +12,20 @@ import (
 	"netsplit/kit/history"
 )
 
-// ShrinkLimits bound the search for a shorter run that fails the same way, for one failed task. The zero value is no search.
+// ShrinkLimits bound the searches of one grade for shorter runs that fail the same way. The zero value is no search.
 type ShrinkLimits struct {
-	// Runs is how many shorter runs are tried. Within it the outcome is the same on every machine.
+	// Runs is how many shorter runs are tried for a failed task. Within it the outcome is the same on every machine.
 	Runs int
-	// Wall is how long they may take, should the machine be slow; the search then ends with the shortest run that it has, and
-	// the result says so. The first few runs, which are the best guesses, are made in any case.
+	// Wall is how long all searches of the grade may take together: somebody waits for the verdict. A search that is out of time
+	// ends with the shortest run that it has, and the result says so. Only the first search, when the machine is slow, makes its
+	// best guesses in any case, and all of it is over after twice that time.
 	Wall time.Duration
 }
 
-// Whatever the machine, so many shorter runs are tried; but nothing takes longer than so many times what it should.
+// On a slow machine the first search makes so many tries all the same; but nothing takes longer than so many times what it should.
 const (
 	shrinkLeast = 12
-	shrinkLate  = 6
+	shrinkLate  = 2
 )
 
 // DefaultShrink is what "netsplit grade" spends.
@@ -38,44 +39,69 @@ func (g *Grader) shrinkFailed(ctx context.Context, l *Lab, sub Submission, work 
 	if l.Manifest.Kind != Code || o.Shrink.Runs <= 0 && len(o.shown) == 0 {
 		return nil
 	}
-	reference := sync.OnceValue(func() prepared { return g.reference(ctx, l, sub) })
-	searched := 0
+	var wanted []*failing
 	for _, e := range led.entries {
 		f := g.failing(l, work, e)
 		if f == nil || led.hopeless(e.task) {
 			continue
 		}
 		if known := o.shown[e.task]; known != nil {
-			if err := f.show(ctx, e, *known); err != nil {
+			if err := f.show(ctx, *known); err != nil {
 				return err
 			}
 			continue
 		}
-		if o.Shrink.Runs <= 0 || searched == shrinkTasks {
-			continue
-		}
-		searched++
+		wanted = append(wanted, f)
+	}
+	if o.Shrink.Runs <= 0 {
+		return nil
+	}
+	return g.searchAll(ctx, l, sub, wanted[:min(len(wanted), shrinkTasks)], o.Shrink)
+}
+
+// searchAll looks for a shorter run for each of some failed tasks.
+func (g *Grader) searchAll(ctx context.Context, l *Lab, sub Submission, wanted []*failing, limits ShrinkLimits) error {
+	late, cancel := context.WithTimeout(ctx, shrinkLate*limits.Wall)
+	defer cancel()
+	reference := sync.OnceValues(func() (prepared, error) { return g.reference(late, l, sub) })
+	end := time.Now().Add(limits.Wall)
+	for i, f := range wanted {
 		f.reference = reference
-		g.say("%s: looking for the shortest run that fails", e.task)
-		if err := f.shrink(ctx, e, o.Shrink); err != nil {
-			return err
+		share, least := time.Until(shareOf(time.Now(), end, len(wanted)-i)), 0
+		if i == 0 {
+			least = shrinkLeast
+		}
+		f.shrink(late, limits.Runs, least, share)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 	}
 	return nil
 }
 
+// shareOf gives the end of the next of so many searches: it has three quarters of the time that is left, the last one all of it.
+// What it does not need is for those behind it.
+func shareOf(now, end time.Time, searches int) time.Time {
+	if left := end.Sub(now); searches > 1 && left > 0 {
+		return now.Add(left * 3 / 4)
+	}
+	return end
+}
+
 // reference compiles the lab's solution. A shorter run counts only if the solution does not fail in the same way: what is left out
 // must not be what the work is blamed for. Without a solution to hold against, when that is what is graded, runs count as they are.
-func (g *Grader) reference(ctx context.Context, l *Lab, sub Submission) prepared {
+// An error says that there was no time to compile it: then no run counts.
+func (g *Grader) reference(ctx context.Context, l *Lab, sub Submission) (prepared, error) {
 	ref, err := l.Reference()
 	if err != nil || digest(ref.Files) == digest(sub.Files) {
-		return prepared{}
+		return prepared{}, nil
 	}
+	g.say("compiling the solution, which shorter runs are held against")
 	p, err := g.Env.Build(ctx, Source{Module: l.Slug, Files: ref.Files})
 	if err != nil {
-		return prepared{}
+		return prepared{}, ctx.Err()
 	}
-	return prepared{program: p}
+	return prepared{program: p}, nil
 }
 
 // failing is a failed run that is to be made shorter.
@@ -84,7 +110,8 @@ type failing struct {
 	lab       *Lab
 	scenario  Scenario
 	work      prepared
-	reference func() prepared // compiled when it is first asked for; its program is nil when there is none
+	reference func() (prepared, error) // compiled when it is first asked for; its program is nil when there is none
+	entry     *entry
 	task      string
 	original  *trial
 	finding   grade.Finding
@@ -101,52 +128,59 @@ func (g *Grader) failing(l *Lab, work prepared, e *entry) *failing {
 		return nil
 	}
 	i := slices.IndexFunc(l.Scenarios, func(s Scenario) bool { return s.Name == e.shown.scenario })
-	f := &failing{g: g, lab: l, scenario: l.Scenarios[i], work: work, task: e.task, original: e.shown, finding: e.finding,
+	f := &failing{g: g, lab: l, scenario: l.Scenarios[i], work: work, entry: e, task: e.task, original: e.shown, finding: e.finding,
 		names: namesIn(e.shown.history), found: map[string]*trial{}}
 	f.items = itemsOf(e.shown.history, l.nodes(f.scenario))
 	return f
 }
 
-// shrink searches, and has the task explained with what it finds.
-func (f *failing) shrink(ctx context.Context, e *entry, limits ShrinkLimits) error {
-	late, cancel := context.WithTimeout(ctx, shrinkLate*limits.Wall)
-	defer cancel()
+// shrink searches, and has the task explained with what it finds. The search is over after so many runs, or when its share of time
+// is over and at least some were made.
+func (f *failing) shrink(late context.Context, runs, least int, share time.Duration) {
 	timed, stop := context.WithCancel(late)
 	defer stop()
 	began := time.Now()
-	jobs := f.g.jobs()
 	var s *search
-	s = newSearch(len(f.items), jobs, limits.Runs, func(sets []set) []bool {
-		if s.tried > shrinkLeast && time.Since(began) > limits.Wall {
+	s = newSearch(len(f.items), f.g.jobs(), runs, func(sets []set) []bool {
+		if s.tried > least && time.Since(began) > share {
 			stop()
 		}
 		if timed.Err() != nil {
 			s.halt()
 			return make([]bool, len(sets))
 		}
+		f.g.say("%s: looking for the shortest run that fails (%s, %d tried)", f.task, f.sized(s.best), s.tried-1)
 		return f.fails(timed, sets)
 	})
 	f.search(timed, s)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	short := f.found[s.best.key()]
-	if short == nil {
-		return nil // nothing could be left out
-	}
 	cut := ""
 	switch {
 	case timed.Err() != nil:
-		cut = "time"
+		cut = grade.CutTime
 	case s.spent():
-		cut = "runs"
+		cut = grade.CutRuns
 	}
-	f.explain(e, short, grade.Shrunk{Runs: s.tried, Cut: cut, Kept: partOf(f.items, s.best).compact()})
-	return nil
+	if short := f.found[s.best.key()]; short != nil {
+		f.explain(short, grade.Shrunk{Runs: s.tried, Cut: cut, Kept: partOf(f.items, s.best).compact()})
+	} else if cut != "" {
+		f.entry.unshrunk = &grade.Unshrunk{Runs: s.tried, Cut: cut}
+	}
+}
+
+// sized tells the size of a part of the run.
+func (f *failing) sized(in set) string {
+	n := len(where(f.items, func(it item) bool { return it.op != nil }))
+	kept := 0
+	for i, it := range f.items {
+		if it.op != nil && in[i] {
+			kept++
+		}
+	}
+	return fmt.Sprintf("%d requests of %d", kept, n)
 }
 
 // show runs a part that an earlier search has found, and has the task explained with it, if it fails the same way.
-func (f *failing) show(ctx context.Context, e *entry, known grade.Shrunk) error {
+func (f *failing) show(ctx context.Context, known grade.Shrunk) error {
 	p, err := parsePart(known.Kept)
 	if err != nil {
 		return err
@@ -156,16 +190,16 @@ func (f *failing) show(ctx context.Context, e *entry, known grade.Shrunk) error 
 		return context.Cause(ctx)
 	}
 	if err == nil && f.same(t) {
-		f.explain(e, t, known)
+		f.explain(t, known)
 	}
 	return nil
 }
 
 // explain has a task explained with a shorter run.
-func (f *failing) explain(e *entry, short *trial, s grade.Shrunk) {
+func (f *failing) explain(short *trial, s grade.Shrunk) {
 	nodes := len(f.lab.nodes(f.scenario))
 	s.From, s.To, s.Hash = sizeOf(f.original.history, nodes), sizeOf(short.history, nodes-len(s.Kept.Without)), short.hash
-	e.shown, e.finding, e.shrunk = short, f.explained(short), &s
+	f.entry.shown, f.entry.finding, f.entry.shrunk = short, f.explained(short), &s
 }
 
 // search leaves out what it can: first all that the finding does not rest on, then faults, clients, what clients ask at once, single
@@ -266,8 +300,11 @@ func (f *failing) try(ctx context.Context, in set) *trial {
 	if err != nil || !f.same(t) || !f.teaches(t, p) {
 		return nil
 	}
-	reference := f.reference()
-	if reference.program == nil {
+	reference, err := f.reference()
+	switch {
+	case err != nil:
+		return nil
+	case reference.program == nil:
 		return t
 	}
 	right, err := f.g.runPart(ctx, f.lab, f.scenario, f.original, reference, p)

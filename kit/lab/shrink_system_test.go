@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -99,8 +101,55 @@ func TestShrinkInTheSimulator(t *testing.T) {
 	if err != nil || len(full.Differences) > 0 || full.Result.Tasks[0].Shrunk != nil {
 		t.Errorf("the full replay: %q, %v", full.Differences, err)
 	}
+	lookAtShorter(t, g, l, r)
 	s.Kept.Requests = s.Kept.Requests[:0]
 	if rep, err = g.Replay(t.Context(), l, r, ReplayOptions{}); err != nil || len(rep.Differences) != 1 || !strings.Contains(rep.Differences[0], "does not fail") {
 		t.Errorf("a shorter run that does not fail is not told: %q, %v", rep.Differences, err)
+	}
+}
+
+// lookAtShorter looks at the log and at a moment of what a result shows, and at the whole.
+func lookAtShorter(t *testing.T, g *Grader, l *Lab, r *grade.Result) {
+	t.Helper()
+	asked := func(which Which) (RunLog, int) {
+		log, err := g.Log(t.Context(), l, r, LogOptions{Which: which, What: []string{"ask"}})
+		if err != nil || len(log.Differences) > 0 {
+			t.Fatalf("%+v: %v, %q", which, err, log.Differences)
+		}
+		n := 0
+		for _, e := range log.Events {
+			if strings.HasSuffix(e.Note, " hello") {
+				n++
+			}
+		}
+		return log, n
+	}
+	short, n := asked(Which{})
+	if n != 3 || short.Hash != r.Tasks[0].Shrunk.Hash || short.Shrunk == nil {
+		t.Errorf("shown is a run of %d requests, hash %s, shrunk %+v", n, short.Hash, short.Shrunk)
+	}
+	last := short.Events[len(short.Events)-1]
+	if at := fmt.Sprintf("%.1f ms", last.Micros/1e3); !strings.Contains(strings.Join(r.Tasks[0].Excerpt, "\n"), at) {
+		t.Errorf("the last request is at %s, the explanation says\n%s", at, strings.Join(r.Tasks[0].Excerpt, "\n"))
+	}
+	whole, n := asked(Which{Task: "hello", Scenario: r.Tasks[0].Scenario, Full: true})
+	if n != 24 || whole.Hash != r.Runs[0].Hash || whole.Shrunk != nil {
+		t.Errorf("the whole run has %d requests, hash %s, shrunk %+v", n, whole.Hash, whole.Shrunk)
+	}
+	for _, full := range []bool{false, true} {
+		s, err := g.Stand(t.Context(), l, r, Which{Full: full}, Moment{Event: last.Seq})
+		if err != nil || len(s.Differences) > 0 || (s.Shrunk == nil) != full || (len(s.Nodes) == 1) == full {
+			t.Errorf("full %v: %v, %q, %d nodes, shrunk %+v", full, err, s.Differences, len(s.Nodes), s.Shrunk)
+		}
+	}
+	other := *r
+	other.Tasks = slices.Clone(r.Tasks)
+	changed := *r.Tasks[0].Shrunk
+	changed.Hash, other.Tasks[0].Shrunk = "0000", &changed
+	if log, err := g.Log(t.Context(), l, &other, LogOptions{}); err != nil || len(log.Differences) != 1 || !strings.Contains(log.Differences[0], "the shorter run that explains task hello went otherwise") {
+		t.Errorf("%v, %q", err, log.Differences)
+	}
+	if _, err := g.Log(t.Context(), l, r, LogOptions{Which: Which{Task: "nonsense"}}); kit.KindOf(err) != kit.NotFound || !strings.Contains(kit.HintOf(err), "[hello]") {
+		t.Errorf("%v", err)
 	}
 }

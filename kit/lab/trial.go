@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -49,8 +50,10 @@ func (g *Grader) runTrial(parent context.Context, l *Lab, s Scenario, seed uint6
 	return g.runCase(parent, l, s, seed, work, nil)
 }
 
-// runCase is runTrial of a run of which something may be left out.
-func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64, work prepared, left *leftOut) (*trial, error) {
+// runCase is runTrial of a run of which something may be left out. What the lab's own code panics of is an error, also where many
+// runs go on at once.
+func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64, work prepared, left *leftOut) (_ *trial, err error) {
+	defer catch("run", fmt.Sprintf("%s with seed %d", s.Name, seed), &err)
 	ctx, cancel := context.WithCancelCause(undated{parent})
 	defer cancel(nil)
 	late := time.AfterFunc(trialWall, func() { cancel(errTrialWall) })
@@ -58,7 +61,6 @@ func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64
 	t := &trial{scenario: s.Name, seed: seed, left: left}
 	plan := s.New(seed)
 	began, lag := time.Now(), startLag(ctx)
-	var err error
 	switch l.Manifest.Kind {
 	case Script:
 		err = g.scriptTrial(ctx, l, s, plan, work, t)
@@ -153,31 +155,41 @@ func (t *trial) excuseStarved() {
 	}
 }
 
+// catch is deferred where a lab's own code runs: its panic is a broken harness, and says nothing about the submission.
+func catch(op, what string, err *error) {
+	if p := recover(); p != nil {
+		*err = &kit.Error{Op: op, What: what, Kind: kit.Broken, Err: fmt.Errorf("the lab's own code panicked: %v\n\n%s", p, debug.Stack())}
+	}
+}
+
 // judge applies all checks to a history. A check that panics is a broken harness.
-func judge(checks []Check, h *history.History) (findings map[string]grade.Finding, err error) {
-	task := ""
-	defer func() {
-		if p := recover(); p != nil {
-			err = &kit.Error{Op: "judge", What: task, Kind: kit.Broken, Err: fmt.Errorf("the check panicked: %v", p)}
-		}
-	}()
+func judge(checks []Check, h *history.History) (map[string]grade.Finding, error) {
 	byTask := map[string][]grade.Judge{}
 	for _, c := range checks {
 		byTask[c.Task] = append(byTask[c.Task], c.Judge)
 	}
-	findings = map[string]grade.Finding{}
+	findings := map[string]grade.Finding{}
 	for _, c := range checks {
-		task = c.Task
+		task := c.Task
 		if _, done := findings[task]; done {
 			continue
 		}
-		f := grade.All(byTask[task]...)(h).Bit()
+		f, err := findingOf(task, grade.All(byTask[task]...), h)
+		if err != nil {
+			return nil, err
+		}
 		if h.Truncated && f.Verdict == grade.Pass {
 			f = grade.Unclear("the run was too long to record whole", f.Receipts...)
 		}
 		findings[task] = f
 	}
 	return findings, nil
+}
+
+// findingOf applies one check.
+func findingOf(task string, judge grade.Judge, h *history.History) (_ grade.Finding, err error) {
+	defer catch("judge", task, &err)
+	return judge(h).Bit(), nil
 }
 
 // phase is one step of a run on a real cluster.
@@ -265,7 +277,12 @@ func (g *Grader) replayBeside(ctx context.Context, l *Lab, plan Plan, w *World, 
 	}
 	driveCtx, stop := context.WithCancel(ctx)
 	driven := make(chan error, 1)
-	go func() { driven <- plan.Drive(driveCtx, w) }()
+	go func() {
+		var err error
+		defer func() { driven <- err }()
+		defer catch("drive", l.Slug, &err)
+		err = plan.Drive(driveCtx, w)
+	}()
 	report, err := g.Env.Script(ctx, src, run)
 	stop()
 	if derr := <-driven; derr != nil && !errors.Is(derr, context.Canceled) {

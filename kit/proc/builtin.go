@@ -88,7 +88,7 @@ func hello(p *Process, args []term.Term) (term.Term, error) {
 func echo(p *Process, _ []term.Term) (term.Term, error) {
 	for {
 		msg, _ := p.Receive(Forever, nil)
-		if word(msg) == "stop" {
+		if term.Word(msg) == "stop" {
 			return nil, nil
 		}
 		if t, ok := msg.(term.Tuple); ok && len(t) == 2 {
@@ -99,17 +99,6 @@ func echo(p *Process, _ []term.Term) (term.Term, error) {
 			}
 		}
 	}
-}
-
-// word gives an atom, or text, as what it says: who types a message in the shell sends text.
-func word(t term.Term) string {
-	switch t := t.(type) {
-	case term.Atom:
-		return string(t)
-	case term.Bin:
-		return string(t)
-	}
-	return ""
 }
 
 // counter holds a number, 0 or what it was given: increment and {add, N} change it, {get, From} is answered with {count, N}, stop
@@ -123,15 +112,15 @@ func counter(p *Process, args []term.Term) (term.Term, error) {
 		msg, _ := p.Receive(Forever, nil)
 		var err error
 		switch t, _ := msg.(term.Tuple); {
-		case word(msg) == "increment":
+		case term.Word(msg) == "increment":
 			n, err = add(p, []term.Term{n, term.Int(1)})
-		case word(msg) == "stop":
+		case term.Word(msg) == "stop":
 			return n, nil
-		case len(t) == 2 && word(t[0]) == "add":
+		case len(t) == 2 && term.Word(t[0]) == "add":
 			n, err = add(p, []term.Term{n, t[1]})
-		case len(t) == 2 && word(t[0]) == "crash":
+		case len(t) == 2 && term.Word(t[0]) == "crash":
 			err = Error(t[1])
-		case len(t) == 2 && word(t[0]) == "get":
+		case len(t) == 2 && term.Word(t[0]) == "get":
 			if err = p.Send(t[1], term.T(term.Atom("count"), n)); err != nil {
 				p.Printf("counter: nobody to tell: %s", term.String(t[1]))
 				err = nil

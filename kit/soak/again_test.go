@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,16 +21,9 @@ const splits = 20
 // TestSplitsInTheSimulator splits a simulated cluster again and again, by turns so that it is told at once and so that it
 // is not.
 func TestSplitsInTheSimulator(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: the node program has to be compiled")
-	}
-	if raced {
-		againTest(t, "TestSplitsInTheSimulator")
+	dir, ok := simulable(t)
+	if !ok {
 		return
-	}
-	dir, err := filepath.Abs(*module)
-	if err != nil {
-		t.Fatal(err)
 	}
 	w, err := SimulatedProcs(dir, "./cmd/node")(t.Context(), ProcPlan{Seed: 1, Nodes: []kit.NodeName{"a", "b", "c"}})
 	if err != nil {

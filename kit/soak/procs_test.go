@@ -15,16 +15,9 @@ import (
 
 // TestProcesses runs plans of processes in the simulator.
 func TestProcesses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: the node program has to be compiled")
-	}
-	if raced {
-		againTest(t, "TestProcesses")
+	dir, ok := simulable(t)
+	if !ok {
 		return
-	}
-	dir, err := filepath.Abs(*module)
-	if err != nil {
-		t.Fatal(err)
 	}
 	maker := SimulatedProcs(dir, "./cmd/node")
 	if *oneSeed >= 0 {
@@ -114,9 +107,29 @@ func given(name string) bool {
 	return found
 }
 
-// againTest runs a test once more without the race detector.
-func againTest(t *testing.T, name string) {
-	args := []string{"test", "-count=1", "-run", "^" + name + "$", "-timeout", "0", ".", "-args"}
+// simulable gives the folder of the module whose node program is to be simulated. Compiling that takes its time, so that -short
+// skips the test. Under the race detector the test is run once more without it instead, and there is nothing left to do: the code
+// under test is machine code of its own in the simulator, of which the race detector sees nothing.
+func simulable(t *testing.T) (dir string, ok bool) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: the node program has to be compiled")
+	}
+	if raced {
+		again(t)
+		return "", false
+	}
+	dir, err := filepath.Abs(*module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, true
+}
+
+// again runs a test once more without the race detector.
+func again(t *testing.T) {
+	t.Helper()
+	args := []string{"test", "-count=1", "-run", "^" + t.Name() + "$", "-timeout", "0", ".", "-args"}
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
 			args = append(args, "-"+f.Name+"="+f.Value.String())

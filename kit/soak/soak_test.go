@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,19 +42,11 @@ func TestMain(m *testing.M) {
 // maxFailures is how many failures are told before a test gives up.
 const maxFailures = 5
 
-// TestSeeds runs plans in the simulator. The code under test is machine code of its own there, of which the race detector
-// sees nothing; with it the test runs itself once more without.
+// TestSeeds runs plans in the simulator.
 func TestSeeds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: the node program has to be compiled")
-	}
-	if raced {
-		againTest(t, "TestSeeds")
+	dir, ok := simulable(t)
+	if !ok {
 		return
-	}
-	dir, err := filepath.Abs(*module)
-	if err != nil {
-		t.Fatal(err)
 	}
 	maker := Simulated(dir, "./cmd/node")
 	if *oneSeed >= 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -143,16 +142,9 @@ func (r *superRun) run() {
 // TestDistributedSupervisor lets links and nodes of simulated clusters fail: with quorum there are never more children
 // than were started, and in the end each lives once and all members know where.
 func TestDistributedSupervisor(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: the node program has to be compiled")
-	}
-	if raced {
-		againTest(t, "TestDistributedSupervisor")
+	dir, ok := simulable(t)
+	if !ok {
 		return
-	}
-	dir, err := filepath.Abs(*module)
-	if err != nil {
-		t.Fatal(err)
 	}
 	maker := SimulatedProcs(dir, "./cmd/node")
 	n := 3

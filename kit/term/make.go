@@ -271,3 +271,14 @@ func stringMap(m Map) (map[string]any, bool) {
 	}
 	return out, bins == 0 || bins == len(m)
 }
+
+// Word gives an atom, or text, as what it says: who types a message in the shell sends text. Anything else says nothing.
+func Word(t Term) string {
+	switch t := t.(type) {
+	case Atom:
+		return string(t)
+	case Bin:
+		return string(t)
+	}
+	return ""
+}

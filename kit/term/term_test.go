@@ -455,3 +455,14 @@ func TestSortedIsStable(t *testing.T) {
 		}
 	}
 }
+
+func TestWord(t *testing.T) {
+	for _, c := range []struct {
+		t    Term
+		want string
+	}{{Atom("stop"), "stop"}, {Bin("stop"), "stop"}, {Str("stop"), ""}, {Int(7), ""}, {T(Atom("stop")), ""}, {nil, ""}} {
+		if got := Word(c.t); got != c.want {
+			t.Errorf("%v says %q, want %q", c.t, got, c.want)
+		}
+	}
+}

@@ -44,6 +44,9 @@ esac
 set -- "$work/netsplit" grade "$dir" --lab "$LAB" --format "$system" --out "$out"
 [ -z "$SEED" ] || set -- "$@" --seed "$SEED"
 [ -z "$SEEDS" ] || set -- "$@" --seeds "$SEEDS"
+[[- if .Code]]
+[ "$SHRINK" != no ] || set -- "$@" --no-shrink
+[[- end]]
 NETSPLIT_HOME=$work/home NO_COLOR=1 timeout -k 10 "$TIMEOUT" "$@" >"$work/shown" 2>"$work/said"
 status=$?
 
