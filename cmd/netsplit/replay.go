@@ -94,9 +94,9 @@ func (a replayArgs) run(cmd *cobra.Command, name string) error {
 	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress()}
 	switch {
 	case a.log:
-		return a.showLog(cmd, g, l, old)
+		return a.showLog(cmd, g, view, l, old)
 	case a.at != "":
-		return a.showMoment(cmd, g, l, old)
+		return a.showMoment(cmd, g, view, l, old)
 	}
 	rep, err := g.Replay(cmd.Context(), l, old, lab.ReplayOptions{Twice: a.check, Full: a.full})
 	view.clear()
@@ -144,24 +144,26 @@ func (a replayArgs) which() lab.Which {
 	return lab.Which{Scenario: a.scenario, Task: a.task, Full: a.full}
 }
 
-func (a replayArgs) showLog(cmd *cobra.Command, g *lab.Grader, l *lab.Lab, old *grade.Result) error {
+func (a replayArgs) showLog(cmd *cobra.Command, g *lab.Grader, seen *view, l *lab.Lab, old *grade.Result) error {
 	o := lab.LogOptions{Which: a.which(), What: a.what, From: a.from, To: a.to, Limit: a.limit}
 	for _, n := range a.nodes {
 		o.Nodes = append(o.Nodes, kit.NodeName(n))
 	}
 	log, err := g.Log(cmd.Context(), l, old, o)
+	seen.clear()
 	if err != nil {
 		return err
 	}
 	return a.show(cmd.OutOrStdout(), log, log.Text, log.Differences)
 }
 
-func (a replayArgs) showMoment(cmd *cobra.Command, g *lab.Grader, l *lab.Lab, old *grade.Result) error {
+func (a replayArgs) showMoment(cmd *cobra.Command, g *lab.Grader, seen *view, l *lab.Lab, old *grade.Result) error {
 	m, err := lab.ParseMoment(a.at)
 	if err != nil {
 		return err
 	}
 	s, err := g.Stand(cmd.Context(), l, old, a.which(), m)
+	seen.clear()
 	if err != nil {
 		return err
 	}
