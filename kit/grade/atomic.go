@@ -258,10 +258,13 @@ func (d Deed) names() string {
 	return strings.Join(all, ", ")
 }
 
-// held says what is where.
+// held says what is where, as far as anybody has looked.
 func (d Deed) held() string {
 	var all []string
 	for _, p := range d.Places {
+		if p.Held == Unread {
+			continue
+		}
 		all = append(all, fmt.Sprintf("%s on %s", p.Held, p.Name))
 	}
 	return strings.Join(all, ", ")

@@ -60,7 +60,7 @@ func (s simulation) Output() string {
 	var b strings.Builder
 	for _, name := range s.Nodes() {
 		if n, err := s.Node(name); err == nil && n.Output != "" {
-			b.WriteString("node " + string(name) + ": " + n.Output + "\n")
+			b.WriteString("node " + string(name) + ": " + strings.TrimRight(n.Output, "\n") + "\n")
 		}
 	}
 	return b.String()

@@ -32,6 +32,7 @@ const (
 	participantSteps = 10
 	coordinatorSteps = 10
 	strikeIn         = 3 * time.Second
+	longAway         = time.Minute // longer than a patience that somebody may think long enough
 )
 
 func newParticipant(seed uint64) lab.Plan { return participantOf(seed).plan("participant-crash") }
@@ -47,7 +48,7 @@ func participantOf(seed uint64) crash {
 	c := crash{seed: seed, coordinator: nodes[r.IntN(3)], steps: 1 + int(seed%participantSteps), down: time.Duration(1200+r.IntN(1600)) * time.Millisecond}
 	c.victim = others(c.coordinator)[r.IntN(2)]
 	if r.IntN(3) == 0 {
-		c.down = limit + time.Second // longer than anybody may wait for it
+		c.down = longAway // nobody may wait for it with an answer, and it must be told all the same when it is back
 	}
 	return c
 }
@@ -58,6 +59,9 @@ func coordinatorOf(seed uint64) crash {
 	c.victim = c.coordinator
 	c.outside = seed/coordinatorSteps%2 == 0 // so that seeds in a row have every step of both kinds
 	c.again = r.IntN(2) == 0
+	if seed/(2*coordinatorSteps)%2 == 0 {
+		c.down = longAway // who has said yes waits for it
+	}
 	return c
 }
 

@@ -130,7 +130,7 @@ func (c cut) order(w *lab.World, broken bool) error {
 }
 
 func (c cut) judge(h *history.History) grade.Finding {
-	f := explainCut(h, grade.All(whole, sound)(h))
+	f := explainUnkilled(h, grade.All(whole, sound)(h))
 	if f.Verdict != grade.Fail {
 		f = grade.All(found(f), found(grade.All(decided, prompt.Answered, recovered)(h)))(h)
 	}
@@ -138,8 +138,8 @@ func (c cut) judge(h *history.History) grade.Finding {
 	return f
 }
 
-// explainCut says of a transfer that went wrong what can have led to it when nobody was killed.
-func explainCut(h *history.History, f grade.Finding) grade.Finding {
+// explainUnkilled says of a transfer that went wrong what can have led to it when nobody was killed.
+func explainUnkilled(h *history.History, f grade.Finding) grade.Finding {
 	r, ok := about(h, f)
 	i := slices.IndexFunc(deeds(h), func(d grade.Deed) bool { return d.Name == r.id })
 	if !ok || i < 0 {

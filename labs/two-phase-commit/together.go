@@ -112,12 +112,13 @@ func before(h *history.History) *history.History {
 
 // agree judges the transfers that came one by one.
 func (t together) agree(h *history.History) grade.Finding {
-	return grade.All(asItShould, whole, decided, prompt.Answered)(before(h))
+	h = before(h)
+	return grade.All(asItShould, found(explainUnkilled(h, whole(h))), decided, prompt.Answered)(h)
 }
 
 // concurrent judges all of them.
 func (t together) concurrent(h *history.History) grade.Finding {
-	return grade.All(whole, sound, unseen, decided, prompt.Answered, recovered)(h)
+	return grade.All(found(explainUnkilled(h, whole(h))), sound, unseen, decided, prompt.Answered, recovered)(h)
 }
 
 // asItShould wants a transfer that comes alone to be committed when all accounts can bear it, and aborted when one cannot.

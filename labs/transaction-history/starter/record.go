@@ -23,7 +23,8 @@ func Deposit(tx *store.Tx, id string, amount int64, description string, at time.
 	if err := writeAccount(tx, a); err != nil {
 		return 0, err
 	}
-	return a.Balance, writeEntry(tx, Entry{Account: id, Number: a.Entries, Type: TypeDeposit, Amount: amount, Date: at, Description: description})
+	return a.Balance, writeEntry(tx, Entry{Account: id, Number: a.Entries, Type: TypeDeposit,
+		Amount: amount, Date: at, Description: description})
 }
 
 // Withdraw takes money out of an account and gives the new balance. More than there is is refused with
