@@ -174,8 +174,8 @@ func (c crash) explain(h *history.History, f grade.Finding) grade.Finding {
 		f.Why += fmt.Sprintf(". Its coordinator %s was killed in the middle of it, %s: who has said yes must not decide alone what becomes of it, and what %s has told anybody it must still know when it is back",
 			c.victim, kill.Detail, c.victim)
 	case r.said() == grade.Committed:
-		f.Why += fmt.Sprintf(". %s was killed in the middle of it, %s: nobody may commit it before %s has said yes, and what it has said yes to it must still know, and be able to do once, when it is back",
-			c.victim, kill.Detail, c.victim)
+		f.Why += fmt.Sprintf(". %s was killed in the middle of it, %s: nobody may commit it before %s has said yes; what it has said yes to it must still know, "+
+			"and be able to do once, when it is back; and whoever decided must know the decision until %s has carried it out", c.victim, kill.Detail, c.victim, c.victim)
 	default:
 		f.Why += fmt.Sprintf(". %s was killed in the middle of it, %s: it must ask what was decided, when it is back", c.victim, kill.Detail)
 	}
