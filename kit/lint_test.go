@@ -20,7 +20,7 @@ func TestLint(t *testing.T) {
 		args []string
 	}{
 		{"gofmt", nil, []string{"gofmt", "-l", "cmd", "kit", "labs", "lessons", "site", "solutions"}},
-		{"vet", nil, []string{"go", "vet", "./..."}},
+		{"vet", nil, []string{"go", "vet", "-race", "./..."}}, // with what is compiled for the tests already
 		{"vet simulated", simulated, []string{"go", "vet", "./cmd/node", "./kit/node", "./kit/simlink"}},
 		{"staticcheck", nil, []string{"go", "tool", "staticcheck", "./..."}},
 	} {

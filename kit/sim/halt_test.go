@@ -43,6 +43,9 @@ func faulty(t *testing.T, cfg Config) (*World, int) {
 // A world that stands still has gone the same way until then, shows how all stands, answers who looks, and ends with
 // every client let go.
 func TestHalt(t *testing.T) {
+	if slow {
+		t.Skip("TestWithoutRaceDetector runs it")
+	}
 	whole, done := faulty(t, toyConfig(t, 21))
 	if done != 3 {
 		t.Fatalf("%d clients", done)

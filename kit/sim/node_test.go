@@ -107,6 +107,9 @@ func BenchmarkNode(b *testing.B) {
 
 // An engine lets go of programs that no world uses, keeps those that one does, and loads what is asked for again.
 func TestIdlePrograms(t *testing.T) {
+	if slow {
+		t.Skip("TestWithoutRaceDetector runs it")
+	}
 	cfg := toyConfig(t, 1)
 	e, err := NewEngine(t.Context(), Interpreted, "") // which loads fast
 	must(t, err)
