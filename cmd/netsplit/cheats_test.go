@@ -226,6 +226,7 @@ func TestCheats(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: a minute and more")
 	}
+	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "cheats", "*.txtar"))
 	if err != nil || len(files) < 28 {
 		t.Fatalf("%d cheats, %v", len(files), err)
@@ -270,18 +271,6 @@ func TestCheats(t *testing.T) {
 	if name := os.Getenv("NETSPLIT_CHEATS_TABLE"); name != "" {
 		writeFile(t, name, b.String())
 	}
-}
-
-// buildProgram builds netsplit as users have it: without the race detector, under which the simulator crawls and the
-// script child's memory is only watched.
-func buildProgram(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "netsplit")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-o", program, ".")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return program
 }
 
 // try has a cheat graded and looks at everything that it may have touched.

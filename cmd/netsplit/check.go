@@ -146,6 +146,9 @@ func (f checkFlags) check(cmd *cobra.Command, g *lab.Grader, l *lab.Lab, ledgers
 		o.Shown, o.Shrink = told.Add, lab.ShrinkLimits{Runs: lab.DefaultShrink.Runs, Wall: time.Hour} // the same on every machine
 	}
 	p, err := g.Check(cmd.Context(), l, o)
+	if err == nil {
+		err = context.Cause(cmd.Context()) // a search that was interrupted gives a result, which must not be recorded
+	}
 	if err != nil {
 		return p, err
 	}

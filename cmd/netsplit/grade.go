@@ -80,7 +80,7 @@ func newGradeCmd() *cobra.Command {
 	flags.Uint64Var(&f.seed, "seed", 0, "what decides all that is random (default: drawn anew each time)")
 	flags.IntVar(&f.seeds, "seeds", 0, "how many runs, each with the next seed (default: what the lab says)")
 	flags.BoolVar(&f.shrink, "shrink", false, "explain a failure with the shortest run that fails the same way, looked for in a few seconds\n"+
-		"(code labs; as a matter of course, but not with --all)")
+		"(code labs; as a matter of course, but not with --all); Ctrl-C ends the search, and shows what was found")
 	flags.BoolVar(&f.noShrink, "no-shrink", false, "explain a failure with the run that failed, without a search for the shortest that does")
 	flags.StringVar(&f.format, "format", formats[0], "one of "+strings.Join(formats, ", "))
 	flags.StringVar(&f.out, "out", "", "write the result into this file, and the text to standard output; with --all, the folder (default: grades)")

@@ -52,7 +52,7 @@ func TestNewLabsAreSound(t *testing.T) {
 		{"build", "-o", os.DevNull, "./labs/new-lab-for-code/starter"},
 		{"build", "-o", os.DevNull, "./solutions/new-lab-for-code"},
 	} {
-		cmd := exec.CommandContext(t.Context(), "go", append([]string{args[0], "-overlay", overlay}, args[1:]...)...)
+		cmd := exec.CommandContext(t.Context(), "go", append([]string{args[0], "-trimpath", "-overlay", overlay}, args[1:]...)...)
 		cmd.Dir = repo
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go %v: %v\n%s", args, err, out)

@@ -29,7 +29,42 @@ const raceEnv = "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	_ = os.Setenv("GORACE", raceEnv)
-	testscript.Main(m, map[string]func(){"netsplit": main})
+	testscript.Main(withProgram{m}, map[string]func(){"netsplit": main})
+}
+
+// withProgram runs the tests with a folder for the program that buildProgram makes.
+type withProgram struct{ *testing.M }
+
+func (m withProgram) Run() int {
+	dir, err := os.MkdirTemp("", "netsplit-program-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program.dir = dir
+	return m.M.Run()
+}
+
+// program is netsplit as users have it: without the race detector, under which the simulator crawls and the script child's
+// memory is only watched. It is built for the first test that asks.
+var program struct {
+	sync.Once
+	dir, failed string
+}
+
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(program.dir, "netsplit")
+	program.Do(func() {
+		if out, err := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", file, ".").CombinedOutput(); err != nil {
+			program.failed = fmt.Sprintf("%v\n%s", err, out)
+		}
+	})
+	if program.failed != "" {
+		t.Fatal(program.failed)
+	}
+	return file
 }
 
 // simulated are the scripts that grade programs. They use the program as users have it: under the race detector making machine
@@ -39,7 +74,7 @@ var simulated = []string{"grade-all", "replay-look", "way-distributed-counter", 
 // TestScripts plays testdata/script/*.txtar with the real program. Each script has a state folder of its own and
 // must end what it started: a process that is left fails it.
 func TestScripts(t *testing.T) {
-	program := sync.OnceValue(func() string { return buildProgram(t) })
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: *update,
@@ -54,7 +89,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("REPO", repo)
 			if slices.Contains(simulated, strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")) {
-				env.Setenv("PATH", filepath.Dir(program())+string(filepath.ListSeparator)+env.Getenv("PATH"))
+				env.Setenv("PATH", filepath.Dir(buildProgram(t))+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			}
 			if cache, err := os.UserCacheDir(); err == nil {
 				env.Setenv("MACHINE_CODE", cache)

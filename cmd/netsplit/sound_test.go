@@ -15,6 +15,7 @@ func TestLabsAreSound(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: it takes two minutes")
 	}
+	t.Parallel()
 	all, err := catalog()
 	if err != nil {
 		t.Fatal(err)

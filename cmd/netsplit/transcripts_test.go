@@ -104,7 +104,11 @@ func (p player) play(t *testing.T, name string) {
 			got.WriteString(block[0] + "\n" + p.run(t, "", strings.Fields(command)))
 			continue
 		}
-		got.WriteString(p.shell(t, block))
+		late := ""
+		if processLine.MatchString(string(want)) {
+			late = "a.output(wait=300)\n" // what a process wrote too late for the entry that it belongs to
+		}
+		got.WriteString(p.shell(t, block, late))
 	}
 	if *update {
 		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
@@ -134,8 +138,8 @@ func blocksOf(text string) [][]string {
 	return blocks
 }
 
-// shell types expressions into one "netsplit sh" and puts each one's output below it.
-func (p player) shell(t *testing.T, typed []string) string {
+// shell types expressions into one "netsplit sh" and puts each one's output below it, and that of what is typed last at the end.
+func (p player) shell(t *testing.T, typed []string, last string) string {
 	t.Helper()
 	const mark = "=====8<====="
 	var in strings.Builder
@@ -158,6 +162,7 @@ func (p player) shell(t *testing.T, typed []string) string {
 			fmt.Fprintf(&in, "print(%q)\n", mark)
 		}
 	}
+	in.WriteString(last)
 	parts := strings.Split(p.run(t, in.String(), []string{"netsplit", "sh"}), mark+"\n")
 	if len(parts) != len(entries)+1 {
 		t.Fatalf("%d entries gave %d outputs: %q", len(entries), len(parts)-1, parts)
@@ -166,6 +171,7 @@ func (p player) shell(t *testing.T, typed []string) string {
 	for i, e := range entries {
 		out.WriteString(e + "\n" + parts[i])
 	}
+	out.WriteString(parts[len(entries)])
 	return out.String()
 }
 
@@ -187,9 +193,13 @@ var (
 	someNumber = regexp.MustCompile(`\b\d+(\.\d+)? ?(ms|µs|us|s|MB)\b|\b\d{3,}\b`)
 	somePid    = regexp.MustCompile(`<([a-z]+)\.\d+>`)
 	someBlanks = regexp.MustCompile(`[ \t]+`)
+
+	processLine = regexp.MustCompile(`(?m)^<[a-z]+\.\d+> .*\n`)
 )
 
-// steady takes out what differs from run to run.
+// steady takes out what differs from run to run: numbers, and where among the entries a line stands that a process wrote,
+// which the shell shows when it arrives.
 func steady(s string) string {
+	s = processLine.ReplaceAllString(s, "") + strings.Join(processLine.FindAllString(s, -1), "")
 	return someBlanks.ReplaceAllString(someNumber.ReplaceAllString(somePid.ReplaceAllString(s, "<$1.N>"), "N"), " ")
 }

@@ -132,7 +132,7 @@ func TestSimulatedTraces(t *testing.T) {
 	if !raced || testing.Short() || *worlds != "" {
 		t.Skip("TestTraces runs them")
 	}
-	args := []string{"test", "-count=1", "-run", "^TestTraces$", ".", "-args", "-world", "sim"}
+	args := []string{"test", "-trimpath", "-vet=off", "-count=1", "-run", "^TestTraces$", ".", "-args", "-world", "sim"}
 	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
 		t.Errorf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 	}

@@ -11,7 +11,7 @@ type Shrunk struct {
 	From Size   `json:"from"`
 	To   Size   `json:"to"`
 	Runs int    `json:"runs"`           // how many shorter runs were tried
-	Cut  string `json:"cut,omitempty"`  // what ended the search before its end: CutRuns or CutTime
+	Cut  string `json:"cut,omitempty"`  // what ended the search before its end: CutRuns, CutTime or CutAsked
 	Hash string `json:"hash,omitempty"` // of the shorter run's event log
 	Kept Kept   `json:"kept"`
 }
@@ -20,9 +20,19 @@ type Shrunk struct {
 const (
 	CutRuns = "runs"
 	CutTime = "time"
+	// CutAsked is a search that was interrupted by whoever waited for it.
+	CutAsked = "asked"
 )
 
-// Unshrunk says that a shorter run was looked for and that the search ended, out of runs or out of time, before it found one.
+// cutTold says what ended a search.
+func cutTold(cut string) string {
+	if cut == CutAsked {
+		return "interrupted"
+	}
+	return "out of " + cut
+}
+
+// Unshrunk says that a shorter run was looked for and that the search ended, out of runs, out of time or interrupted, before it found one.
 type Unshrunk struct {
 	Runs int    `json:"runs"` // how many shorter runs were tried
 	Cut  string `json:"cut"`
@@ -30,13 +40,15 @@ type Unshrunk struct {
 
 // Story says in a line what is shown.
 func (u *Unshrunk) Story() string {
-	switch u.Runs {
-	case 0:
+	switch {
+	case u.Runs == 0 && u.Cut == CutAsked:
+		return "the run that failed; the search for a shorter one was interrupted"
+	case u.Runs == 0:
 		return "the run that failed; no time was left to look for a shorter one"
-	case 1:
-		return fmt.Sprintf("the run that failed; the one shorter one that was tried does not fail the same way, and the search was then out of %s", u.Cut)
+	case u.Runs == 1:
+		return "the run that failed; the one shorter one that was tried does not fail the same way, and the search was then " + cutTold(u.Cut)
 	}
-	return fmt.Sprintf("the run that failed; none of %d shorter ones fails the same way, and the search was then out of %s", u.Runs, u.Cut)
+	return fmt.Sprintf("the run that failed; none of %d shorter ones fails the same way, and the search was then %s", u.Runs, cutTold(u.Cut))
 }
 
 // Size is how much happens in a run while clients work. A fault that hits several links at one moment counts once.
@@ -82,7 +94,7 @@ func (s *Shrunk) Story() string {
 	}
 	text := fmt.Sprintf("the shortest run found that fails the same way: %s (%d tried", strings.Join(of, ", "), s.Runs)
 	if s.Cut != "" {
-		text += fmt.Sprintf("; out of %s, so there may be a shorter one", s.Cut)
+		text += fmt.Sprintf("; %s, so there may be a shorter one", cutTold(s.Cut))
 	}
 	return text + ")"
 }

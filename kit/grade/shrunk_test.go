@@ -35,6 +35,8 @@ func TestUnshrunkStory(t *testing.T) {
 	for u, want := range map[Unshrunk]string{
 		{Runs: 160, Cut: CutRuns}: "the run that failed; none of 160 shorter ones fails the same way, and the search was then out of runs",
 		{Runs: 1, Cut: CutTime}:   "the run that failed; the one shorter one that was tried does not fail the same way, and the search was then out of time",
+		{Runs: 9, Cut: CutAsked}:  "the run that failed; none of 9 shorter ones fails the same way, and the search was then interrupted",
+		{Cut: CutAsked}:           "the run that failed; the search for a shorter one was interrupted",
 		{Cut: CutTime}:            "the run that failed; no time was left to look for a shorter one",
 	} {
 		if got := u.Story(); got != want {

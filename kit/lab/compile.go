@@ -18,12 +18,12 @@ import (
 // module writes a program as a module of our own making: the submission's Go files beside our go.mod and go.sum,
 // built against the kit that this binary carries. What a submission says about modules is never read. The
 // folder's name follows from the content, so that the same program is compiled once.
-func module(src Source) (dir string, err error) {
+func module(src Source) (dir string, files source.Tree, err error) {
 	kitAt, err := unpackKit()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	files := source.Tree{}
+	files = source.Tree{}
 	for name, text := range src.Files {
 		files[name] = text
 	}
@@ -31,7 +31,8 @@ func module(src Source) (dir string, err error) {
 		files[name] = text
 	}
 	files["go.mod"], files["go.sum"] = source.Module(src.Module, kitAt)
-	return unpack("work", src.Module+"-"+files.Hash(), files)
+	dir, err = unpack("work", src.Module+"-"+files.Hash(), files)
+	return dir, files, err
 }
 
 // unpackKit puts the kit's sources into the user's cache, once for each version of them, and gives the folder.
@@ -52,6 +53,8 @@ func unpack(kind, name string, tree source.Tree) (string, error) {
 	}
 	base := filepath.Join(cache, "netsplit", kind)
 	at := filepath.Join(base, name)
+	now := time.Now()
+	_ = os.Chtimes(at, now, now) // it is used: prune spares it. When it is not there it is made below.
 	if whole(at, tree) {
 		return at, nil
 	}
@@ -99,62 +102,106 @@ func whole(dir string, tree source.Tree) bool {
 	return err == nil && files == len(tree)
 }
 
-// prune keeps the cache of builds below a bound: the folders and files that were made first go first.
-func prune() {
+// prune keeps the cache of builds below a bound: what was not used for longest goes first.
+func prune(now time.Time) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return
 	}
-	for _, kind := range []struct {
-		name string
-		most int64
-	}{{"work", 32 << 20}, {"sim", 1 << 30}} {
-		pruneTo(filepath.Join(cache, "netsplit", kind.name), kind.most)
-	}
+	const work, machine = 32 << 20, 1 << 30 // bytes
+	removeOldest(workspaces(filepath.Join(cache, "netsplit", "work")), work, now.Add(-2*buildWall))
+	removeOldest(filesBelow(filepath.Join(cache, "netsplit", "sim")), machine, now)
 }
 
-// pruneTo removes the oldest files below dir until the rest has at most so many bytes. What it cannot remove stays;
-// the cache is there to save time only.
-func pruneTo(dir string, most int64) {
-	type file struct {
-		path string
-		info fs.FileInfo
+// cached is a folder or a file of the cache.
+type cached struct {
+	path string
+	size int64
+	used time.Time
+}
+
+// workspaces lists the folders in which programs are compiled. A build marks its folder as used when it begins.
+func workspaces(dir string) []cached {
+	var all []cached
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			continue
+		}
+		one := cached{path: filepath.Join(dir, e.Name()), used: info.ModTime()}
+		for _, f := range filesBelow(one.path) {
+			one.size += f.size
+		}
+		all = append(all, one)
 	}
-	var all []file
-	sum := int64(0)
+	return all
+}
+
+func filesBelow(dir string) []cached {
+	var all []cached
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return nil
 		}
 		if info, err := d.Info(); err == nil {
-			all, sum = append(all, file{path, info}), sum+info.Size()
+			all = append(all, cached{path, info.Size(), info.ModTime()})
 		}
 		return nil
 	})
-	slices.SortFunc(all, func(a, b file) int { return a.info.ModTime().Compare(b.info.ModTime()) })
-	for _, f := range all {
-		if sum <= most {
+	return all
+}
+
+// removeOldest removes from the cache until the rest has at most so many bytes, but nothing that was used since spared. What it
+// cannot remove stays; the cache is there to save time only.
+func removeOldest(all []cached, most int64, spared time.Time) {
+	sum := int64(0)
+	for _, c := range all {
+		sum += c.size
+	}
+	slices.SortFunc(all, func(a, b cached) int { return a.used.Compare(b.used) })
+	for _, c := range all {
+		if sum <= most || c.used.After(spared) {
 			return
 		}
-		if os.Remove(f.path) == nil {
-			sum -= f.info.Size()
-			_ = os.Remove(filepath.Dir(f.path)) // goes when it is empty
+		if os.RemoveAll(c.path) == nil {
+			sum -= c.size
 		}
 	}
 }
 
 // build compiles a program, or its tests, for the simulator.
 func (s *System) build(ctx context.Context, src Source) (Program, error) {
-	s.tidy.Do(prune)
-	dir, err := module(src)
-	if err != nil {
-		return nil, err
+	s.tidy.Do(func() { prune(time.Now()) })
+	return buildWhole(src, func(dir string) (Program, error) { return compile(ctx, dir, src.Tests != nil) })
+}
+
+// buildWhole compiles in a folder that is made for it. What was compiled while somebody changed that folder, or cleaned the cache, is
+// not what was handed in: it is compiled once more.
+func buildWhole(src Source, compile func(dir string) (Program, error)) (Program, error) {
+	for tries := 1; ; tries++ {
+		dir, files, err := module(src)
+		if err != nil {
+			return nil, err
+		}
+		p, err := compile(dir)
+		if whole(dir, files) {
+			return p, err
+		}
+		if tries == 3 {
+			return nil, &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New("its files change while it is compiled"),
+				Hint: "find what else writes into the cache folder, or set XDG_CACHE_HOME to another"}
+		}
 	}
+}
+
+// compile compiles the program of a folder, or its tests.
+func compile(ctx context.Context, dir string, tests bool) (Program, error) {
 	late := &Exhausted{"compiling", buildWall}
 	ctx, cancel := context.WithTimeoutCause(ctx, buildWall, late)
 	defer cancel()
 	build := sim.Build
-	if src.Tests != nil {
+	if tests {
 		build = sim.BuildTest
 	}
 	p, err := build(ctx, dir, ".")

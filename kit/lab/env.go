@@ -18,6 +18,8 @@ import (
 type Env struct {
 	// Cluster starts a fresh real cluster; Close ends its nodes and removes their folders.
 	Cluster func(ctx context.Context, lab string, nodes []kit.NodeName) (world.World, error)
+	// Room says why the disc on which clusters keep their files has none left; nil when there is some. nil never asks.
+	Room func() error
 	// Script replays a student's script on a world. A mistake in the script is in the report, not an error.
 	Script func(ctx context.Context, src []byte, o ScriptRun) (ScriptReport, error)
 	// Build compiles a program (or with tests its test binary) for the simulator. A program that does not

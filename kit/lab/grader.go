@@ -62,7 +62,8 @@ type prepared struct {
 func (p prepared) fixed() bool { return p.answers != nil }
 
 // Grade runs and judges a submission. An error means that the harness is broken (exit code 3) or was
-// interrupted; whatever is wrong with the submission is in the result.
+// interrupted; whatever is wrong with the submission is in the result. Who interrupts the search for shorter runs gets the result
+// with what was found.
 func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (*grade.Result, error) {
 	began := time.Now()
 	work, err := g.prepare(ctx, l, sub)
@@ -87,16 +88,17 @@ func (g *Grader) Grade(ctx context.Context, l *Lab, sub Submission, o Options) (
 	if err := g.runAll(ctx, l, work, o, led); err != nil {
 		return nil, err
 	}
-	if err := g.shrinkFailed(ctx, l, sub, work, o, led); err != nil {
-		return nil, err
-	}
-	led.fill(r)
-	led.tell(o.Shown)
+	led.account(r)
 	if l.Tests != nil && !led.hopeless(l.Tests.Task) {
 		if err := g.gradeTests(ctx, l, sub, o, r); err != nil {
 			return nil, err
 		}
 	}
+	if err := g.shrinkFailed(ctx, l, sub, work, o, led); err != nil {
+		return nil, err
+	}
+	led.fill(r)
+	led.tell(o.Shown)
 	r.Settle()
 	r.Millis = time.Since(began).Milliseconds()
 	return r, nil

@@ -500,3 +500,27 @@ func TestResultSurvivesJSON(t *testing.T) {
 		t.Errorf("read back %+v, %v", back, err)
 	}
 }
+
+// TestFullDiscBlamesNobody grades scripts on a machine whose disc is full: what failed may have failed for that, what passed has passed.
+func TestFullDiscBlamesNobody(t *testing.T) {
+	l := find(t, fakeCatalog(t), "steady-total")
+	env := fakeEnv()
+	env.Room = func() error { return errors.New("no space left on device") }
+	for text, want := range map[string]grade.Verdict{
+		"move in a transaction\nlook in a transaction":          grade.Pass,
+		"move with dirty writes":                                grade.Inconclusive,
+		"move in a transaction\nmistake\nlook in a transaction": grade.Inconclusive,
+	} {
+		r, err := (&Grader{Env: env, Version: "test"}).Grade(t.Context(), l, script(text), Options{Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var says strings.Builder
+		if err := grade.Text(&says, r); err != nil {
+			t.Fatal(err)
+		}
+		if told := strings.Contains(says.String(), "no space left on device"); r.Verdict != want || told != (want == grade.Inconclusive) {
+			t.Errorf("%q: %s, %s", text, r.Verdict, says.String())
+		}
+	}
+}

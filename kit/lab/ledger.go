@@ -131,12 +131,16 @@ func (led *ledger) enter(t *trial) (news []string) {
 	return news
 }
 
-// fill writes the verdicts into a result.
-func (led *ledger) fill(r *grade.Result) {
+// account writes into a result what was run, and how.
+func (led *ledger) account(r *grade.Result) {
 	r.Runs, r.LagMillis, r.Budgets = led.runs, led.lag.Milliseconds(), led.budgets
 	if led.isolation != "" {
 		r.Isolation = isolationScript + led.isolation
 	}
+}
+
+// fill writes the verdicts into a result.
+func (led *ledger) fill(r *grade.Result) {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		j := slices.IndexFunc(led.entries, func(e *entry) bool { return e.task == t.Name })

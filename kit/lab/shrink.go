@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -56,11 +57,12 @@ func (g *Grader) shrinkFailed(ctx context.Context, l *Lab, sub Submission, work 
 	if o.Shrink.Runs <= 0 {
 		return nil
 	}
-	return g.searchAll(ctx, l, sub, wanted[:min(len(wanted), shrinkTasks)], o.Shrink)
+	g.searchAll(ctx, l, sub, wanted[:min(len(wanted), shrinkTasks)], o.Shrink)
+	return nil
 }
 
-// searchAll looks for a shorter run for each of some failed tasks.
-func (g *Grader) searchAll(ctx context.Context, l *Lab, sub Submission, wanted []*failing, limits ShrinkLimits) error {
+// searchAll looks for a shorter run for each of some failed tasks. All verdicts are known: when ctx ends, nothing but the search does.
+func (g *Grader) searchAll(ctx context.Context, l *Lab, sub Submission, wanted []*failing, limits ShrinkLimits) {
 	late, cancel := context.WithTimeout(ctx, shrinkLate*limits.Wall)
 	defer cancel()
 	reference := sync.OnceValues(func() (prepared, error) { return g.reference(late, l, sub) })
@@ -72,11 +74,7 @@ func (g *Grader) searchAll(ctx context.Context, l *Lab, sub Submission, wanted [
 			least = shrinkLeast
 		}
 		f.shrink(late, limits.Runs, least, share)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
 	}
-	return nil
 }
 
 // shareOf gives the end of the next of so many searches: it has three quarters of the time that is left, the last one all of it.
@@ -155,6 +153,8 @@ func (f *failing) shrink(late context.Context, runs, least int, share time.Durat
 	f.search(timed, s)
 	cut := ""
 	switch {
+	case errors.Is(late.Err(), context.Canceled):
+		cut = grade.CutAsked
 	case timed.Err() != nil:
 		cut = grade.CutTime
 	case s.spent():

@@ -67,7 +67,7 @@ func wrongThroughout(t *testing.T) *Lab {
 
 // gradeWrong grades work that fails everything on a machine that takes so long for a run, and says how long the search took. It is to
 // be called in a synctest bubble.
-func gradeWrong(t *testing.T, each time.Duration, jobs int, limits ShrinkLimits) (*grade.Result, time.Duration) {
+func gradeWrong(ctx context.Context, t *testing.T, each time.Duration, jobs int, limits ShrinkLimits) (*grade.Result, time.Duration) {
 	t.Helper()
 	env, l := fakeEnv(), wrongThroughout(t)
 	simulate := env.Simulate
@@ -86,7 +86,7 @@ func gradeWrong(t *testing.T, each time.Duration, jobs int, limits ShrinkLimits)
 		t.Fatal(err)
 	}
 	began := time.Now()
-	r, err := (&Grader{Env: env, Jobs: jobs}).Grade(context.Background(), l, sub, Options{Seed: 1, Seeds: 1, Shrink: limits})
+	r, err := (&Grader{Env: env, Jobs: jobs}).Grade(ctx, l, sub, Options{Seed: 1, Seeds: 1, Shrink: limits})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestSearchesEndInTime(t *testing.T) {
 		{5 * time.Second, 16 * time.Second, 2},
 	} {
 		bubble(t, func(t *testing.T) {
-			r, took := gradeWrong(t, c.each, 1, DefaultShrink)
+			r, took := gradeWrong(t.Context(), t, c.each, 1, DefaultShrink)
 			if took > c.most {
 				t.Errorf("runs of %v: the search took %v", c.each, took)
 			}
@@ -154,7 +154,7 @@ func TestSearchesDoNotDependOnTheMachine(t *testing.T) {
 		wall time.Duration
 	}{{time.Microsecond, 1, DefaultShrink.Wall}, {time.Millisecond, 1, DefaultShrink.Wall}, {time.Second, 3, time.Hour}} {
 		bubble(t, func(t *testing.T) {
-			r, _ := gradeWrong(t, c.each, c.jobs, ShrinkLimits{Runs: DefaultShrink.Runs, Wall: c.wall})
+			r, _ := gradeWrong(t.Context(), t, c.each, c.jobs, ShrinkLimits{Runs: DefaultShrink.Runs, Wall: c.wall})
 			text := ""
 			for _, task := range r.Tasks[:shrinkTasks] {
 				if task.Shrunk == nil || task.Shrunk.Cut != "" || task.Shrunk.To.Ops != 12 {
@@ -190,6 +190,25 @@ func TestFailuresAreToldFirst(t *testing.T) {
 	}
 	if last := told[len(told)-1]; !strings.HasPrefix(last, "three: looking for the shortest run that fails (12 requests of 40, ") {
 		t.Errorf("in the end %q", last)
+	}
+}
+
+// Who does not want to wait for shorter runs and interrupts has the verdict all the same, explained with what was found.
+func TestInterruptedSearch(t *testing.T) {
+	for _, after := range []time.Duration{300 * time.Millisecond, 4 * time.Second} {
+		bubble(t, func(t *testing.T) {
+			ctx, interrupt := context.WithCancel(t.Context())
+			time.AfterFunc(250*time.Millisecond+after, interrupt)
+			r, took := gradeWrong(ctx, t, 250*time.Millisecond, 1, DefaultShrink)
+			if took > after || r.Verdict != grade.Fail || len(r.Tasks) != 4 {
+				t.Errorf("%v, %v: %+v", took, r.Verdict, r.Tasks)
+			}
+			for i, task := range r.Tasks {
+				if _, cut := tries(task); i < shrinkTasks && cut != grade.CutAsked || task.Verdict != grade.Fail || task.Actual == "" {
+					t.Errorf("interrupted after %v: %s: %v %q, cut by %q", after, task.Name, task.Verdict, task.Actual, cut)
+				}
+			}
+		})
 	}
 }
 

@@ -264,7 +264,7 @@ func TestWithoutRaceDetector(t *testing.T) {
 	if !raced || testing.Short() {
 		t.Skip("the race detector is not at work")
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^(TestSolutionPassesInTheSimulator|TestBadPrograms|TestStudentTests|TestStandInTheSimulator|TestSchedulesTwice|TestJointProgramsKeepApart|TestNotJoined)$", ".")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-trimpath", "-vet=off", "-count=1", "-run", "^(TestSolutionPassesInTheSimulator|TestBadPrograms|TestStudentTests|TestStandInTheSimulator|TestSchedulesTwice|TestJointProgramsKeepApart|TestNotJoined)$", ".")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -40,6 +40,7 @@ type trial struct {
 	stopped   string // why the student's script or program ended early, in words for the student
 	isolation string
 	budget    string // in real time, that ran out
+	full      error  // why nothing more could be written in the end
 	lag       time.Duration
 	took      time.Duration
 	left      *leftOut // what of the work was not done; nil is nothing
@@ -89,6 +90,7 @@ func (g *Grader) runCase(parent context.Context, l *Lab, s Scenario, seed uint64
 	if l.Manifest.Kind.live() && !work.fixed() {
 		t.blameStop()
 		t.excuseStarved()
+		t.excuseFullDisc()
 	}
 	return t, nil
 }
@@ -150,6 +152,20 @@ func (t *trial) excuseStarved() {
 			f.Verdict = grade.Inconclusive
 			f.Why = fmt.Sprintf("the grader's machine was busy (it stood still for %v), so this run proves nothing; seen was: %s",
 				t.lag.Round(time.Millisecond), f.Why)
+			t.findings[name] = f
+		}
+	}
+}
+
+// excuseFullDisc makes failures inconclusive when nothing more could be written in the end: nodes and faults fail for that reason alone.
+func (t *trial) excuseFullDisc() {
+	if t.full == nil {
+		return
+	}
+	for name, f := range t.findings {
+		if f.Verdict == grade.Fail {
+			f.Verdict = grade.Inconclusive
+			f.Why = fmt.Sprintf("the disc of the grader's machine is full (%v), so this run proves nothing: make room and grade again; seen was: %s", t.full, f.Why)
 			t.findings[name] = f
 		}
 	}
@@ -217,6 +233,9 @@ func (g *Grader) onCluster(ctx context.Context, l *Lab, s Scenario, t *trial, ph
 		}
 	}
 	w.takeTraffic(ctx)
+	if g.Env.Room != nil {
+		t.full = g.Env.Room()
+	}
 	t.history = w.History()
 	return nil
 }

@@ -199,6 +199,9 @@ func (c *childRun) run(ctx context.Context, name string, src []byte) error {
 		return childError(kit.Broken, err)
 	}
 	if err := cmd.Start(); err != nil {
+		if ctx.Err() != nil {
+			return c.verdict(ctx, nil, nil, "")
+		}
 		return childError(kit.Broken, err)
 	}
 	serving, stop := context.WithCancel(ctx)
@@ -212,7 +215,11 @@ func (c *childRun) run(ctx context.Context, name string, src []byte) error {
 	c.jobs.Wait()
 	if report != nil {
 		c.steps = report.Steps
-		return report.Fault.err()
+		err := report.Fault.err()
+		if err != nil && ctx.Err() != nil { // what was under way when it ended says less than why it ended
+			return c.verdict(ctx, nil, nil, "")
+		}
+		return err
 	}
 	return c.verdict(ctx, readErr, waitErr, stderr.String())
 }

@@ -137,7 +137,7 @@ func TestWithoutRaceDetector(t *testing.T) {
 	if !raced || testing.Short() {
 		t.Skip("the race detector is not at work")
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-run", "^TestIsolatedScriptCannotHurt$", ".")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-trimpath", "-vet=off", "-count=1", "-v", "-run", "^TestIsolatedScriptCannotHurt$", ".")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "PASS: TestIsolatedScriptCannotHurt/a_growing_list") && runtime.GOOS == "linux" {
 		t.Errorf("%v\n%s", err, out)
@@ -192,5 +192,15 @@ func TestChildIsNotTrusted(t *testing.T) {
 	}
 	if code := ScriptMain(nil, strings.NewReader(""), &bytes.Buffer{}); code == 0 {
 		t.Error("the child's verb runs by hand")
+	}
+}
+
+// However early a script is interrupted, it says so.
+func TestIsolatedScriptInterruptedBeforeItBegins(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	res := RunIsolated(ctx, "run.star", []byte("sleep(100000)"), Options{World: newFake()})
+	if res.Err == nil || !strings.Contains(res.Err.Error(), "interrupted") {
+		t.Fatal(res.Err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"netsplit/kit"
@@ -50,10 +52,11 @@ func build(ctx context.Context, dir, pkg string, verb ...string) (*Program, erro
 		return nil, err
 	}
 	defer os.Remove(out)
-	if err := goBuild(ctx, dir, pkg, out, verb); err != nil {
+	said, err := goBuild(ctx, dir, pkg, out, verb)
+	if err != nil {
 		return nil, err
 	}
-	wasm, err := readProgram(out)
+	wasm, err := readProgram(out, said)
 	if err != nil {
 		return nil, err
 	}
@@ -83,17 +86,20 @@ func outputFor(dir, pkg string) (out, keep string, err error) {
 	}
 	out = f.Name()
 	if keep != "" {
-		if old, err := os.ReadFile(keep); err == nil {
-			_, _ = f.Write(old)
+		if old, none := os.ReadFile(keep); none == nil {
+			_, err = f.Write(old) // a part of it would be taken for the whole: the go command looks at its head only
 		}
 	}
-	if err := f.Close(); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return "", "", &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.Join(err, os.Remove(out)), Hint: "make room on the disc"}
 	}
 	return out, keep, nil
 }
 
-func readProgram(name string) ([]byte, error) {
+const discHint = "make room on the disc, where the go command and netsplit keep their caches and temporary files"
+
+// readProgram reads what the go command made; said is what it printed.
+func readProgram(name, said string) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err == nil && info.Size() > MaxProgram {
 		return nil, &kit.Error{Op: "build program", Kind: kit.Overloaded, Err: fmt.Errorf("it has %d MiB, the limit is %d", info.Size()>>20, MaxProgram>>20),
@@ -103,19 +109,45 @@ func readProgram(name string) ([]byte, error) {
 	if err := errors.Join(err, err2); err != nil {
 		return nil, &kit.Error{Op: "build program", Kind: kit.Unavailable, Err: err}
 	}
-	if !bytes.HasPrefix(wasm, []byte("\x00asm")) {
+	switch {
+	case complete(wasm):
+		return wasm, nil
+	case bytes.HasPrefix(wasm, []byte("!<arch>\n")) || strings.Contains(said, "[no test files]"):
 		return nil, &kit.Error{Op: "build program", Kind: kit.Invalid, Err: errors.New("the package is not a program"),
 			Hint: "it needs package main and func main"}
 	}
-	return wasm, nil
+	return nil, &kit.Error{Op: "build program", Kind: kit.Unavailable, Err: fmt.Errorf("the linker left a program that is not whole, of %d bytes, and said nothing", len(wasm)),
+		Hint: discHint}
 }
 
-// goBuild runs the go command, at first without the network.
-func goBuild(ctx context.Context, dir, pkg, out string, verb []string) error {
+// complete reports whether a module ends where its last section does. Go's linker does not look whether the last of a WebAssembly file
+// could be written (cmd/link/internal/ld, where main closes the output): on a full disc it leaves a part of it, and the status 0.
+func complete(wasm []byte) bool {
+	const magic, codeSection = "\x00asm\x01\x00\x00\x00", 10
+	rest, found := bytes.CutPrefix(wasm, []byte(magic))
+	code := false
+	for found && len(rest) > 0 {
+		size, n := binary.Uvarint(rest[1:])
+		if n <= 0 || size > uint64(len(rest)-1-n) {
+			return false
+		}
+		code = code || rest[0] == codeSection
+		rest = rest[1+n+int(size):]
+	}
+	return found && code
+}
+
+// goBuild runs the go command, at first without the network, and gives what it said.
+func goBuild(ctx context.Context, dir, pkg, out string, verb []string) (string, error) {
 	text, err := runGo(ctx, dir, pkg, out, verb, "GOPROXY=off")
 	if err != nil && strings.Contains(text, "GOPROXY=off") {
 		text, err = runGo(ctx, dir, pkg, out, verb)
 	}
+	return text, buildError(ctx, dir, text, err)
+}
+
+// buildError says in our words what the go command failed with.
+func buildError(ctx context.Context, dir, text string, err error) error {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
@@ -129,6 +161,9 @@ func goBuild(ctx context.Context, dir, pkg, out string, verb []string) error {
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err, Hint: "install Go (https://go.dev/dl) and put it on the PATH"}
 	case !errors.As(err, &exit):
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: err}
+	case discTrouble(text):
+		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New(firstLines(text, 5)),
+			Hint: discHint}
 	case strings.HasSuffix(text, ": signal: killed"):
 		return &kit.Error{Op: "build program", What: dir, Kind: kit.Unavailable, Err: errors.New(text), Hint: "the machine may be out of memory"}
 	case strings.Contains(text, "dial tcp") || strings.Contains(text, "module lookup disabled"):
@@ -184,6 +219,19 @@ func toolLimit(text string) string {
 		}
 	}
 	return ""
+}
+
+// discTrouble reports whether the toolchain failed because the machine's disc did. Such a line ends with what the system said of a
+// file; what the compiler says of a program ends otherwise, whatever stands in the program.
+func discTrouble(text string) bool {
+	for line := range strings.Lines(text) {
+		for _, said := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
+			if strings.HasSuffix(strings.TrimSpace(line), ": "+said.Error()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // toolTimeOver stands at the head of what a toolchain said of which a process was killed for its processor time.

@@ -89,6 +89,9 @@ func TestBuildIsRepeatable(t *testing.T) {
 
 // A program that never opens the link, or imports what the simulator does not have, is refused with a reason.
 func TestStrangePrograms(t *testing.T) {
+	if slow {
+		t.Skip("TestWithoutRaceDetector runs it")
+	}
 	cfg := toyConfig(t, 1)
 	for _, c := range []struct{ name, src, want string }{
 		{"returns at once", "package main\n\nfunc main() { println(\"PASS\") }\n", "exited: the program ended by itself with exit code 0; it printed:\nPASS"},
@@ -176,6 +179,43 @@ func TestMeterTakesAnything(t *testing.T) {
 	for _, b := range [][]byte{nil, []byte("x"), []byte("\x00asm\x01\x00\x00\x00"), []byte("\x00asm\x01\x00\x00\x00\x0a\xff\xff\xff\xff\x0f")} {
 		if _, _, err := meter(b); kit.KindOf(err) != kit.Corrupt {
 			t.Errorf("%q: %v", b, err)
+		}
+	}
+}
+
+// A disc that is full is the machine's fault and not the program's; a program that speaks of one is not believed.
+func TestDiscTrouble(t *testing.T) {
+	for text, want := range map[string]bool{
+		"student: go build student: copying /tmp/b001/exe/a.out to /c/new-1.wasm: write /c/new-1.wasm: no space left on device": true,
+		"# student\n/usr/lib/go/pkg/tool/compile: writing output: write $WORK/b001/_pkg_.a: no space left on device\n":          true,
+		"open /c/e3-d: disk quota exceeded":                                       true,
+		"mkdir /tmp/go-build1: read-only file system":                             true,
+		"go: writing action list: write /c/x-a: input/output error":               true,
+		"./main.go:3:9: undefined: space":                                         false,
+		`./main.go:3:9: cannot use "write /x: no space left on device" as int`:    false,
+		"./main.go:3:9: unexpected literal \"write /x: no space left on device\"": false,
+		"": false,
+	} {
+		if got := discTrouble(text); got != want {
+			t.Errorf("%v for %q", got, text)
+		}
+	}
+}
+
+// A program of which the disc took only a part is not taken for one.
+func TestComplete(t *testing.T) {
+	p, err := toy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !complete(p.Wasm) {
+		t.Error("a whole program is not complete")
+	}
+	for _, n := range []int{0, 1, 4, 8, 9, 4096, len(p.Wasm) / 2, len(p.Wasm) &^ 4095, len(p.Wasm) - 1} {
+		name := filepath.Join(t.TempDir(), "part.wasm")
+		must(t, os.WriteFile(name, p.Wasm[:n], 0o600))
+		if _, err := readProgram(name, ""); kit.KindOf(err) != kit.Unavailable || kit.HintOf(err) == "" {
+			t.Errorf("the first %d bytes of %d: %v", n, len(p.Wasm), err)
 		}
 	}
 }

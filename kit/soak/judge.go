@@ -22,6 +22,9 @@ func (r *run) judge(_ context.Context, before []int64, e ending) []Problem {
 	for _, h := range r.hangs {
 		j.add("no answer", "%s", h)
 	}
+	for _, d := range r.denials {
+		j.add("no copy", "%s", d)
+	}
 	j.txns = j.transactions()
 	j.tally()
 	if len(e.broken) > 0 {

@@ -129,7 +129,7 @@ func simulable(t *testing.T) (dir string, ok bool) {
 // again runs a test once more without the race detector.
 func again(t *testing.T) {
 	t.Helper()
-	args := []string{"test", "-count=1", "-run", "^" + t.Name() + "$", "-timeout", "0", ".", "-args"}
+	args := []string{"test", "-trimpath", "-vet=off", "-count=1", "-run", "^" + t.Name() + "$", "-timeout", "0", ".", "-args"}
 	flag.Visit(func(f *flag.Flag) {
 		if !strings.HasPrefix(f.Name, "test.") {
 			args = append(args, "-"+f.Name+"="+f.Value.String())

@@ -35,6 +35,7 @@ type run struct {
 	isolated bool                      // one node is cut off, or not repaired
 	broken   []string                  // what did not come back
 	hangs    []string                  // requests that were not answered
+	denials  []string                  // requests that were refused for want of a copy that the node has
 	islands  map[kit.NodeName][]copyOf // what each node had before the operator stepped in
 	told     map[kit.NodeName]bool     // nodes that have reported inconsistent_database in this round
 }
@@ -142,7 +143,8 @@ func (r *run) setUp(ctx context.Context) error {
 
 // play goes through one round and judges it.
 func (r *run) play(ctx context.Context) ([]Problem, error) {
-	r.windows, r.broken, r.hangs, r.islands, r.told = nil, nil, nil, map[kit.NodeName][]copyOf{}, map[kit.NodeName]bool{}
+	r.windows, r.broken, r.hangs, r.denials = nil, nil, nil, nil
+	r.islands, r.told = map[kit.NodeName][]copyOf{}, map[kit.NodeName]bool{}
 	before, err := r.balances(ctx)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@
 // sides report inconsistent_database, and when the operator has named masters and restarted the other store, all copies are equal
 // to the masters'. What the other side had acknowledged in between is gone, as in Mnesia, which merges nothing.
 //
+// In any weather a node whose tables are loaded never answers that there is no copy of a table that it has.
+//
 // Left out: a cut between two nodes that a third can still reach. Both then have a majority, and Mnesia's locks do not
 // reach across; nothing is promised there but that an operator can make the copies equal again.
 package soak

@@ -30,8 +30,14 @@ func (c *client) ask(ctx context.Context, verb string, args ...term.Term) (door.
 	r := c.r
 	id := r.log.Begin(c.name, c.node, verb, args, r.w.Now())
 	begun := r.w.Now()
+	life, loaded := r.loadedAt(c.node)
 	out := r.call(ctx, c.name, c.node, verb, args...)
 	r.log.Finish(id, out, r.w.Now())
+	if name := r.denied(c.node, out); loaded && name != "" {
+		if now, still := r.loadedAt(c.node); still && now == life {
+			r.deny(c, verb, name, begun)
+		}
+	}
 	if out.Status == door.Lost && r.w.Now()-begun > stuckTime {
 		r.stuck(c, verb, begun)
 	}
@@ -204,6 +210,41 @@ func (r *run) stuck(c *client, verb string, begun time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hangs = append(r.hangs, fmt.Sprintf("%s at %s: %s, asked at %v, had no answer %v later", c.name, c.node, verb, begun, r.w.Now()-begun))
+}
+
+// loadedAt reports whether a node has all its tables, and in which of its lives.
+func (r *run) loadedAt(n kit.NodeName) (life int, loaded bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.nodes[n]
+	return s.lives, s.alive && s.loaded
+}
+
+// denied gives the table of which a node says that there is no copy to be had, if it has one itself.
+func (r *run) denied(n kit.NodeName, out door.Outcome) string {
+	if end := (door.Outcome{}); out.Status == door.Ended && json.Unmarshal(out.Value, &end) == nil {
+		out = end // of an interactive transaction
+	}
+	if out.Status != door.Aborted || out.Kind != term.Term(term.Atom("no_exists")) || len(out.Args) == 0 {
+		return ""
+	}
+	what := out.Args[0]
+	if l, ok := what.(term.List); ok && len(l) > 0 {
+		what = l[0]
+	}
+	for _, t := range r.layout.tables {
+		if what == term.Term(term.Atom(t.name)) && slices.Contains(t.holders(), n) {
+			return t.name
+		}
+	}
+	return ""
+}
+
+// deny puts on record that a node did not use its own copy.
+func (r *run) deny(c *client, verb, name string, begun time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.denials = append(r.denials, fmt.Sprintf("%s at %s: %s, asked at %v: no_exists %s, though the copy there is loaded", c.name, c.node, verb, begun, name))
 }
 
 // transfer moves money between two accounts.

@@ -285,8 +285,7 @@ func (s *Store) beginCopy(name string) (*loading, error) {
 		return nil, abort("no_exists", term.Atom(name))
 	}
 	s.dropDoubts(name) // the source has settled them, or its locks would have kept us out
-	s.copies++
-	l := &loading{id: s.copies, own: t.own, from: from, about: make(chan int, 1), buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
+	l := &loading{id: s.clock.next().Time, own: t.own, from: from, about: make(chan int, 1), buf: &buffer{}, rows: s.newCopy(t.Def, t.own), done: make(chan error, 1),
 		chunks: make(chan chunk, chunksAhead+1), stop: make(chan struct{})}
 	s.loads[name] = l
 	s.setTab(name, func(t *tab) {

@@ -21,8 +21,8 @@ type flushKey struct {
 }
 
 type flush struct {
-	id    uint64 // of the copy, from whoever makes it; 0 until the source itself has been asked
-	heard map[kit.NodeName]bool
+	id    uint64                  // of the copy, from whoever makes it; 0 until the source itself has been asked
+	heard map[kit.NodeName]uint64 // of which copy, for what a node says of an earlier one may come late
 }
 
 // sending is a table on its way to a new copy.
@@ -61,11 +61,7 @@ func tabArg(arg term.Term) (string, kit.NodeName) {
 // alone has been sent.
 func serveJoining(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
 	name, source := tabArg(arg)
-	id := uint64(0)
-	if t, _ := arg.(term.Tuple); len(t) == 3 {
-		n, _ := t[2].(term.Int)
-		id = uint64(n)
-	}
+	id := copyID(arg)
 	s.gate.Lock()
 	defer s.gate.Unlock()
 	s.mu.Lock()
@@ -81,7 +77,7 @@ func serveJoining(s *Store, from kit.NodeName, arg term.Term) (term.Term, error)
 	if source == s.self {
 		s.flushed(key, s.self, id)
 	} else {
-		s.cast(source, "flush", term.T(term.Atom(name), term.Atom(from)))
+		s.cast(source, "flush", term.T(term.Atom(name), term.Atom(from), term.Int(id)))
 	}
 	return nil, nil
 }
@@ -103,8 +99,18 @@ func serveUnjoining(s *Store, from kit.NodeName, arg term.Term) (term.Term, erro
 
 func serveFlush(s *Store, from kit.NodeName, arg term.Term) (term.Term, error) {
 	name, to := tabArg(arg)
-	s.flushed(flushKey{name, to}, from, 0)
+	s.flushed(flushKey{name, to}, from, copyID(arg))
 	return nil, nil
+}
+
+// copyID is the last of a table's name, a node's, and the number of the copy that is being made.
+func copyID(arg term.Term) uint64 {
+	t, _ := arg.(term.Tuple)
+	if len(t) != 3 {
+		return 0
+	}
+	n, _ := t[2].(term.Int)
+	return uint64(n)
 }
 
 // flushed notes that a node has sent all it had before a new copy became a target. When all have, the rows go out.
@@ -119,10 +125,10 @@ func (s *Store) flushed(key flushKey, from kit.NodeName, id uint64) {
 		if len(s.flushes) >= MaxTables {
 			return
 		}
-		f = &flush{heard: map[kit.NodeName]bool{}}
+		f = &flush{heard: map[kit.NodeName]uint64{}}
 		s.flushes[key] = f
 	}
-	f.heard[from] = true
+	f.heard[from] = id
 	if from == s.self {
 		f.id = id
 	}
@@ -135,7 +141,7 @@ func (s *Store) trySend(key flushKey, f *flush) {
 		return
 	}
 	for n := range s.nodes {
-		if n != key.to && !f.heard[n] {
+		if n != key.to && f.heard[n] != f.id {
 			return
 		}
 	}

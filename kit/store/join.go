@@ -275,11 +275,13 @@ func (s *Store) detectStarting(members []kit.NodeName) {
 // enterCluster tells all members that this store is one of them and takes over what they say.
 func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged map[string]*Def) error {
 	active := map[kit.NodeName]term.List{}
+	asked := map[kit.NodeName]life{}
 	arg := defList(merged)
 	s.mu.Lock()
 	s.preloaded = map[kit.NodeName][]string{}
 	s.mu.Unlock()
 	for _, n := range members {
+		asked[n] = s.lifeOf(n)
 		v, err := s.call(ctx, n, "join", arg)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -288,18 +290,20 @@ func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged
 			active[n] = l
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range active {
+		if l := s.links[n]; l == nil || l.life() != asked[n] { // it has forgotten this store, also when it is there again
+			delete(active, n)
+		}
+	}
 	if len(active) == 0 {
 		return errJoinAgain
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, name := range sortedKeys(merged) {
 		s.adopt(merged[name])
 	}
 	for n, tabs := range active {
-		if s.links[n] == nil {
-			continue
-		}
 		s.enter(n)
 		s.setTab("schema", func(t *tab) { t.active = sorted(t.active, []kit.NodeName{n}) })
 		for _, t := range tabs {
@@ -315,6 +319,23 @@ func (s *Store) enterCluster(ctx context.Context, members []kit.NodeName, merged
 	s.reroute("schema")
 	s.publish()
 	return nil
+}
+
+// life is one life of another node's store, as this node sees it: it ends with the link, or when the store stops.
+type life struct {
+	link  *link
+	stops int
+}
+
+func (l *link) life() life { return life{l, l.stops} }
+
+func (s *Store) lifeOf(n kit.NodeName) life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.links[n]; l != nil {
+		return l.life()
+	}
+	return life{}
 }
 
 // adopt takes a definition over from a merge. Callers hold mu.

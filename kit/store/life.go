@@ -252,6 +252,7 @@ type link struct {
 	told    bool // it has told its phase since it was last asked
 	sees    bool // it has recorded that we went down
 	masters bool // it has master nodes for the schema
+	stops   int  // how often it has said that it does not run
 }
 
 // tellStatus tells all peers, or those named, what this store is doing.
@@ -304,6 +305,9 @@ func (s *Store) onStatus(from kit.NodeName, r *reader) {
 	}
 	gone := l.phase == running && (ph == stopped || ph == stopping) || s.nodes[from] && ph == stopped
 	l.phase, l.sees, l.masters = ph, sees, masters
+	if ph == stopped || ph == stopping {
+		l.stops++
+	}
 	l.told = l.told || flags&statusAnswer != 0
 	split := flags&statusFresh != 0 && s.phase == running && ph == running && s.downs[from] && sees && !masters && !s.nodes[from]
 	s.publish()
@@ -324,13 +328,21 @@ func (s *Store) PeerDown(n kit.NodeName) {
 	s.mu.Lock()
 	delete(s.links, n)
 	s.loseCopies(n)
+	was := s.remove(n) // together with the link: who finds that it has gone looks at the copies anew, and must not find it there
 	s.mu.Unlock()
-	s.nodeDown(n)
+	s.afterDown(n, was)
 }
 
 // nodeDown takes a store out of the cluster: its copies are not active any more, its transactions end.
 func (s *Store) nodeDown(n kit.NodeName) {
 	s.mu.Lock()
+	was := s.remove(n)
+	s.mu.Unlock()
+	s.afterDown(n, was)
+}
+
+// remove takes a node and its copies out of what this node sees, and reports whether it was there. Callers hold mu.
+func (s *Store) remove(n kit.NodeName) bool {
 	was := s.nodes[n]
 	if was {
 		delete(s.nodes, n)
@@ -346,7 +358,11 @@ func (s *Store) nodeDown(n kit.NodeName) {
 		}
 	}
 	s.publish()
-	s.mu.Unlock()
+	return was
+}
+
+// afterDown ends what waits for a node that was removed, and tells of it.
+func (s *Store) afterDown(n kit.NodeName, was bool) {
 	s.commitPeerDown(n)
 	s.lockPeerDown(n, s.inDoubt())
 	s.calls.peerDown(n)

@@ -92,6 +92,9 @@ func (s *Store) intend(ctx context.Context, tabs []string, orphans bool) []strin
 		if _, err := tx.LockGlobal(term.Atom("mnesia_late_disc_load"), v.nodes, WriteLock); err != nil {
 			return err
 		}
+		if v = s.view.Load(); v == nil { // who has come while the lock was waited for may have decided under it
+			return abort("node_not_running", node(s.self))
+		}
 		in := s.askIntents(ctx, v.nodes)
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -89,7 +89,6 @@ type Store struct {
 	damaged    map[string]error          // tables whose copy on disc could not be read
 	flushes    map[flushKey]*flush
 	sends      map[flushKey]*sending
-	copies     uint64 // copies begun
 	debug      string
 	extra      []kit.NodeName
 	set        map[term.Atom]term.Term // parameters that were set; never changed, only replaced

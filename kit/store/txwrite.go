@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+
 	"netsplit/kit"
 	"netsplit/kit/store/lock"
 	"netsplit/kit/term"
@@ -169,7 +171,8 @@ func (tx *Tx) LockRecord(table string, key term.Term, kind Lock) ([]kit.NodeName
 	return tx.lockWrite(table, key, lock.Write)
 }
 
-// LockGlobal locks a name of the caller's at nodes, those of them whose stores run, and gives these.
+// LockGlobal locks a name of the caller's at nodes, those of them whose stores run, and gives these. A node that goes before it
+// has answered counts as one that does not run.
 func (tx *Tx) LockGlobal(key term.Term, nodes []kit.NodeName, kind Lock) ([]kit.NodeName, error) {
 	v, err := tx.enter()
 	if err != nil {
@@ -187,21 +190,22 @@ func (tx *Tx) LockGlobal(key term.Term, nodes []kit.NodeName, kind Lock) ([]kit.
 	default:
 		return nil, abort("bad_type", term.T(term.Atom("global"), key, nodeList(nodes)), term.Atom(kind))
 	}
-	var at []kit.NodeName
-	for _, n := range sorted(nodes) {
-		for _, up := range v.nodes {
-			if n == up {
+	for range maxAttempts {
+		var at []kit.NodeName
+		for _, n := range sorted(nodes) {
+			if slices.Contains(v.nodes, n) {
 				at = append(at, n)
 			}
 		}
-	}
-	if len(at) == 0 {
-		return nil, nil
-	}
-	for range maxAttempts {
+		if len(at) == 0 {
+			return nil, nil
+		}
 		done, err := tx.lockAt(lock.Item{Table: globalTable, Key: key}, k, at)
 		if err != nil || done {
 			return at, err
+		}
+		if v = tx.s.view.Load(); v == nil || !v.up {
+			break
 		}
 	}
 	return nil, abort("no_exists", key)
