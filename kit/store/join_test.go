@@ -26,12 +26,13 @@ func TestJoinOfANodeThatWasLost(t *testing.T) {
 
 func joinLost(t *testing.T, lose func(m *mesh), want []kit.NodeName) {
 	bubble(t, func(t *testing.T) {
-		ctx := context.Background()
+		ctx := t.Context()
 		m := started(t, "a", "b", "c")
 		a, c := m.store("a"), m.store("c")
 		if err := c.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
+		m.lose("b", "c", fStatus) // c asks a first, since b has not told that it runs
 		m.lose("b", "c", fReply)
 		done := make(chan error, 1)
 		go func() { done <- c.Start(ctx, StartOptions{}) }()
