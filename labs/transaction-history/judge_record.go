@@ -71,13 +71,14 @@ func (l *ledger) audited(h *history.History) grade.Finding {
 }
 
 // served wants the bank to do what it is asked: one that refuses every customer never contradicts itself. A request that
-// meets a dead node or a full lock may well fail, so a quarter of each kind is enough.
+// meets a full lock may well fail, so a quarter of each kind is enough. What a node that was killed is asked does not count,
+// also once it is back: by chance all requests of a kind go there.
 func (l *ledger) served(h *history.History) grade.Finding {
 	type count struct{ asked, done, last int }
 	counts := map[string]*count{"deposit": {}, "withdraw": {}, "transfer": {}}
 	for _, o := range h.During(history.Work).Ops {
 		c := counts[o.Verb]
-		if c == nil || !payable(o) {
+		if c == nil || !payable(o) || killedBefore(h, o.Node, o.End) {
 			continue
 		}
 		c.asked++
@@ -94,6 +95,13 @@ func (l *ledger) served(h *history.History) grade.Finding {
 		}
 	}
 	return grade.Passed()
+}
+
+// killedBefore reports whether a node was killed before a moment, or before the end when that is history.Open.
+func killedBefore(h *history.History, node kit.NodeName, at time.Duration) bool {
+	return slices.ContainsFunc(h.Faults, func(f history.Fault) bool {
+		return f.What == "kill" && f.Node == node && f.Err == "" && (at == history.Open || f.At <= at)
+	})
 }
 
 // payable reports whether nothing in a request itself is a reason to refuse it.
