@@ -73,6 +73,7 @@ var doors = map[string]string{
 	"github.com/yuin/goldmark":          "kit/lesson site",
 	"github.com/alecthomas/chroma":      "kit/lesson site",
 	"github.com/spf13/cobra":            "cmd/netsplit",
+	"github.com/KimMachineGun":          "cmd/netsplit",
 	"go.yaml.in/yaml":                   "kit/lab kit/lesson",
 	"github.com/tidwall/btree":          "kit/store kit/store/disk",
 	"github.com/rogpeppe/go-internal":   "",

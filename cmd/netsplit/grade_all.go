@@ -51,8 +51,8 @@ const allHelp = "With --all it grades a whole class: every DIR that is a workspa
 func (f *allFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.all, "all", false, "grade many submissions, and write a table")
-	flags.IntVar(&f.jobs, "jobs", 0, "with --all: how many at once (default: one for each core; 1 where real clusters run,\n"+
-		"which disturb each other's timing)")
+	flags.IntVar(&f.jobs, "jobs", 0, "with --all: how many at once (default: one for each core for which there are 768 MiB\n"+
+		"of memory; 1 where real clusters run, which disturb each other's timing)")
 	flags.BoolVar(&f.again, "again", false, "with --all: grade also what an earlier call has graded")
 	flags.DurationVar(&f.timeout, "timeout", 15*time.Minute, "with --all: the longest that one submission may take")
 	flags.IntVar(&f.memory, "memory", 1536, "with --all: the most MiB that the grader of one submission may take, the compiler\n"+
@@ -119,7 +119,7 @@ func runGradeAll(cmd *cobra.Command, dirs []string, f allFlags, g gradeFlags) er
 	if own && l.Manifest.Kind == lab.Answer {
 		s.Seed = 0
 	}
-	saySession(errOut, s, len(members))
+	saySession(errOut, s, len(members), f.jobs)
 	s.Grade = grader(program, l, s, f, g)
 	width := len(strconv.Itoa(len(members)))
 	s.Say = func(r class.Row, done, all int) { fmt.Fprintf(errOut, "[%*d/%d] %s\n", width, done, all, r.Line()) }
@@ -187,23 +187,28 @@ func jobsFor(l *lab.Lab, asked int) int {
 	case l.Manifest.Kind != lab.Code:
 		return 1
 	}
-	return runtime.GOMAXPROCS(0)
+	memory, err := memoryThere()
+	return gradersFor(runtime.GOMAXPROCS(0), memory, err)
 }
 
-func saySession(w io.Writer, s *class.Session, n int) {
+func saySession(w io.Writer, s *class.Session, n, asked int) {
 	seed := fmt.Sprintf("seed %d", s.Seed)
 	if s.Seed == 0 {
 		seed = "each about the cluster of its own workspace"
 	}
 	fmt.Fprintf(w, "%s: %d submissions, %s, %d at a time\n", s.Lab.Slug, n, seed, s.Jobs)
-	if s.Jobs == 1 && s.Lab.Manifest.Kind != lab.Code {
+	switch {
+	case s.Jobs == 1 && s.Lab.Manifest.Kind != lab.Code:
 		fmt.Fprintln(w, "one at a time, because real clusters run and would disturb each other's timing; --jobs overrides")
+	case asked == 0 && s.Jobs < runtime.GOMAXPROCS(0):
+		fmt.Fprintf(w, "no more than that, because each takes up to %d MiB of memory; --jobs overrides\n", graderMemory>>20)
 	}
 }
 
 // grader gives what grades one submission. The first one is alone, so that the others find the kit compiled.
 func grader(program string, l *lab.Lab, s *class.Session, f allFlags, g gradeFlags) func(context.Context, class.Member) class.Ended {
 	child := class.Child{Program: program, Wall: f.timeout, Memory: int64(f.memory) << 20, Cores: max(1, runtime.GOMAXPROCS(0)/s.Jobs)}
+	child.Heap = childHeap(child.Memory, s.Jobs)
 	var first sync.Mutex
 	warm := l.Manifest.Kind != lab.Code || s.Jobs == 1
 	return func(ctx context.Context, m class.Member) class.Ended {

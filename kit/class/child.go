@@ -24,6 +24,7 @@ type Child struct {
 	Args    []string // before --format and --out; DIR is replaced by the submission's folder, SEED by its seed
 	Wall    time.Duration
 	Memory  int64 // bytes of the process and all that it starts; 0 is no bound. Kept on Linux only.
+	Heap    int64 // bytes of its Go heap beyond which it collects garbage more often, so as to stay below Memory; 0 is its own choice
 	Cores   int   // how many it may keep busy
 }
 
@@ -102,6 +103,9 @@ func (c Child) environment(env []string, dir string) []string {
 			continue
 		}
 		out = append(out, e)
+	}
+	if c.Heap > 0 {
+		out = append(out, "GOMEMLIMIT="+strconv.FormatInt(c.Heap, 10))
 	}
 	return append(out, "NETSPLIT_HOME="+filepath.Join(dir, "h"), "TMPDIR="+dir, "NO_COLOR=1", "GOMAXPROCS="+strconv.Itoa(max(1, c.Cores)))
 }

@@ -33,7 +33,7 @@ func standIn(args []string) {
 	case "passes":
 		m := Member{Digest: "d", Seed: 7}
 		r := result(m, grade.Pass)
-		r.Isolation = strings.Join(args, " ") + "|" + os.Getenv("NETSPLIT_HOME") + "|" + os.Getenv("GITHUB_ENV") + "|" + os.Getenv("TMPDIR")
+		r.Isolation = strings.Join(args, " ") + "|" + os.Getenv("NETSPLIT_HOME") + "|" + os.Getenv("GITHUB_ENV") + "|" + os.Getenv("GOMEMLIMIT") + "|" + os.Getenv("TMPDIR")
 		if err := os.WriteFile(out, written(r), 0o600); err != nil {
 			panic(err)
 		}
@@ -105,7 +105,7 @@ func TestChild(t *testing.T) {
 			if c.interrupt > 0 {
 				time.AfterFunc(c.interrupt, cancel)
 			}
-			child := Child{Program: os.Args[0], Args: []string{"grade", "DIR", "--seed", "SEED"}, Wall: cmp.Or(c.wall, time.Minute), Memory: c.memory, Cores: 1}
+			child := Child{Program: os.Args[0], Args: []string{"grade", "DIR", "--seed", "SEED"}, Wall: cmp.Or(c.wall, time.Minute), Memory: c.memory, Heap: 1 << 29, Cores: 1}
 			end := child.Grade(ctx, Member{Name: "x", Dir: "in/" + c.does, Seed: 7})
 			if end.State != c.want || !strings.Contains(end.Why, c.why) || len([]rune(end.Why)) > 2*maxWhy || strings.Contains(end.Why, "\x1b") {
 				t.Errorf("%+v", end)
@@ -119,7 +119,11 @@ func TestChild(t *testing.T) {
 			}
 			args, env, _ := strings.Cut(r.Isolation, "|")
 			home, rest, _ := strings.Cut(env, "|")
-			secret, tmp, _ := strings.Cut(rest, "|")
+			secret, rest, _ := strings.Cut(rest, "|")
+			heap, tmp, _ := strings.Cut(rest, "|")
+			if heap != "536870912" {
+				t.Errorf("GOMEMLIMIT %q", heap)
+			}
 			if !strings.Contains(args, "grade in/passes --seed 7 --format json --out ") || !strings.HasPrefix(home, tmp) || secret != "" {
 				t.Errorf("args %q, home %q, GITHUB_ENV %q", args, home, secret)
 			}
