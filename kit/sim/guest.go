@@ -18,8 +18,8 @@ import (
 )
 
 // Step is the virtual time that one step of a program takes: a node that computes is busy for as long. Steps are
-// turns of loops and calls of the host, so a step stands for a handful of machine instructions.
-const Step = 2 * time.Nanosecond
+// turns of loops, calls of functions and calls of the host (see meter), so a step stands for a dozen machine instructions.
+const Step = 3 * time.Nanosecond
 
 // epoch is the wall clock's time at a world's start. The monotonic clock starts at a second, since Go takes 0 for a
 // broken clock.
@@ -246,7 +246,7 @@ func (g *guest) why() (Reason, string) {
 	case g.err == nil:
 		return Exited, "the program's main function returned"
 	case trapped(g.err, "unreachable") && g.fuel != nil && int64(g.fuel.Get()) < 0:
-		return Spinning, fmt.Sprintf("the node computed for %v without waiting for anything", time.Duration(g.allow)*Step)
+		return Spinning, fmt.Sprintf("the node computed for %v without waiting for anything", (time.Duration(g.allow) * Step).Round(time.Microsecond))
 	case strings.Contains(g.err.Error(), "stack overflow"):
 		return StackFull, "a recursion went too deep"
 	}

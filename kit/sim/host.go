@@ -36,7 +36,7 @@ const (
 	fdstatSize, flagNonblock     = 24, 4
 	fileCharDevice, fileSocket   = 2, 6
 	maxIovs                      = 64
-	hostCallSteps, bytesOverStep = 250, 4 // what a call to the host costs the guest, and how many bytes a step moves
+	hostCallSteps, bytesOverStep = 170, 6 // what a call to the host costs the guest, and how many bytes a step moves
 )
 
 // guestKey is the context key of the guest that a host function works for.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"netsplit/kit"
 )
@@ -13,9 +14,9 @@ import (
 // itself when its allowance is used up. The count is part of the program, so it is the same on every machine
 // and with every engine; a budget in seconds would judge a good program on a slow machine.
 //
-// Go's wasm code does all jumps of a function through a loop at its head, so one step per turn of a
-// loop counts every jump, and a function that never jumps ends by itself. Bulk memory operations are the only
-// instructions whose cost has no bound; they pay by the byte.
+// What takes long either jumps back, and Go's wasm code does that through a loop at the function's head, or calls functions that call
+// functions: so every turn of a loop is a step, and so is every call of a function that calls others. Bulk memory operations are the
+// only instructions whose cost has no bound; they pay by the byte. Jumps forward are made direct on the way (see straighten).
 
 // fuelExport is the name under which a metered module exports its allowance, a mutable i64.
 const fuelExport = "netsplit.fuel"
@@ -32,6 +33,9 @@ const (
 	opI32Const, opI64Const, opI64LtS   = 0x41, 0x42, 0x53
 	opI64Sub, opI64ShrU, opI64ExtendU  = 0x7d, 0x88, 0xad
 	opBulk, opMemoryCopy, opMemoryFill = 0xfc, 10, 11
+	opBlock, opBr, opBrTable           = 0x02, 0x0c, 0x0e
+	opCall, opCallIndirect             = 0x10, 0x11
+	opLocalGet, opLocalSet             = 0x20, 0x21
 	typeI32, typeI64, typeNone         = 0x7f, 0x7e, 0x40
 	kindFunc, kindTable, kindMemory    = 0, 1, 2
 	kindGlobal                         = 3
@@ -73,7 +77,7 @@ type metering struct {
 	imported         uint64 // globals that are imported
 	fuel             uint64 // index of the allowance
 	globals, exports bool   // these sections were seen
-	step             []byte // what is put at the head of every loop
+	step             []byte // what is put at the head of every loop, and of functions without one that call others
 	bulk             []byte // what is put before every bulk memory operation
 }
 
@@ -175,13 +179,25 @@ func (m *metering) function(out, body []byte) []byte {
 		c.uint()
 		c.byte()
 	}
-	copied := 0
+	out = append(out, body[:c.at]...)
+	start, copied := len(out), c.at
+	var jumps straighten
+	head, looped, calls := true, false, false
 	for c.at < len(c.b) {
 		from := c.at
-		switch c.instruction() {
+		op := c.instruction()
+		looped = looped || head && op == opLoop
+		head = head && op == opBlock
+		if direct := jumps.see(body[from:c.at]); direct != nil {
+			out = append(append(out, body[copied:from]...), direct...)
+			copied = c.at
+		}
+		switch op {
 		case opLoop:
 			out = append(append(out, body[copied:c.at]...), m.step...)
 			copied = c.at
+		case opCall, opCallIndirect:
+			calls = true
 		case opBulk:
 			if sub := body[from+1]; sub == opMemoryCopy || sub == opMemoryFill {
 				out = append(append(out, body[copied:from]...), m.bulk...)
@@ -189,7 +205,11 @@ func (m *metering) function(out, body []byte) []byte {
 			}
 		}
 	}
-	return append(out, body[copied:]...)
+	out = append(out, body[copied:]...)
+	if calls && !looped {
+		out = slices.Insert(out, start, m.step...)
+	}
+	return out
 }
 
 // cursor reads a module. It panics with errWasm when the bytes end or make no sense.
@@ -238,18 +258,18 @@ func (c *cursor) limits() {
 func (c *cursor) instruction() byte {
 	op := c.byte()
 	switch {
-	case op >= 0x02 && op <= 0x04, op == 0x0c, op == 0x0d, op == 0x10: // block, loop, if; br, br_if; call
+	case op >= opBlock && op <= opIf, op == opBr, op == 0x0d, op == opCall: // 0x0d is br_if
 		c.skip()
-	case op == 0x0e: // br_table
+	case op == opBrTable:
 		for n := c.uint() + 1; n > 0; n-- {
 			c.skip()
 		}
-	case op == 0x11, op >= 0x28 && op <= 0x3e: // call_indirect; loads and stores
+	case op == opCallIndirect, op >= 0x28 && op <= 0x3e: // loads and stores
 		c.skip()
 		c.skip()
 	case op == 0x1c: // select with types
 		c.bytes(int(c.uint()))
-	case op >= 0x20 && op <= 0x26, op == 0x3f, op == 0x40, op == 0x41, op == opI64Const, op == 0xd0, op == 0xd2:
+	case op >= opLocalGet && op <= 0x26, op == 0x3f, op == 0x40, op == 0x41, op == opI64Const, op == 0xd0, op == 0xd2:
 		c.skip()
 	case op == 0x43:
 		c.bytes(4)

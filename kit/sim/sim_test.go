@@ -225,6 +225,7 @@ func TestWrongPrograms(t *testing.T) {
 		why  string
 	}{
 		{"spin", Spinning, "computed for 50ms without waiting"},
+		{"double", Spinning, "without waiting"},
 		{"flood", Spinning, "without waiting"},
 		{"eat", OutOfMemory, "more than its limit"},
 		{"panic", Panicked, "panic: as asked"},

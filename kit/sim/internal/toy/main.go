@@ -172,6 +172,16 @@ func (n *node) do(verb, arg string) any {
 	}
 }
 
+// double gives a function that calls others 2 to the power of n times, in which there is no jump.
+func double(n int) func() {
+	f := func() {}
+	for range n {
+		g := f
+		f = func() { g(); g() }
+	}
+	return f
+}
+
 // wrong does what a broken or hostile program would.
 func wrong(n *node, verb string) any {
 	switch verb {
@@ -181,6 +191,8 @@ func wrong(n *node, verb string) any {
 				break
 			}
 		}
+	case "double":
+		double(40)()
 	case "panic":
 		panic("as asked")
 	case "exit":
