@@ -24,15 +24,16 @@ type Desk struct {
 	shut  bool
 }
 
-// seat is one client's place: its queue and the goroutine that works it off while there is work.
+// seat is one client's place: its queue and the goroutine that works it off. The goroutine stays until the client leaves: requests
+// need a deep stack, and one that has grown once is a good part of what a request costs a simulated node.
 type seat struct {
 	session *Session
 	end     func()
 	queue   []job
-	running bool
+	work    chan struct{}      // holds one token while there may be something in the queue, or the client has left
 	current uint64             // ID of the request being served
 	stop    context.CancelFunc // cancels the request being served
-	leaving bool               // the client has gone; the queue is dropped and the seat is free once idle
+	leaving bool               // the client has gone; the queue is dropped
 }
 
 type job struct {
@@ -63,7 +64,7 @@ func (d *Desk) Line(line []byte) {
 	}
 }
 
-// enqueue puts a job into its client's queue and starts a worker if none runs.
+// enqueue puts a job into its client's queue; a new client gets a seat.
 func (d *Desk) enqueue(client string, j job) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,37 +76,44 @@ func (d *Desk) enqueue(client string, j job) error {
 		if len(d.seats) >= MaxClients {
 			return overloaded("one connection speaks for at most %d clients", MaxClients)
 		}
-		s = &seat{}
+		s = &seat{work: make(chan struct{}, 1)}
 		s.session, s.end = NewSession(d.ctx, client)
 		d.seats[client] = s
+		d.work.Go(func() { d.run(s) })
 	}
 	if len(s.queue) >= MaxWaiting {
 		return overloaded("client %s has %d requests waiting", client, MaxWaiting)
 	}
 	s.queue = append(s.queue, j)
-	if !s.running {
-		s.running = true
-		d.work.Go(func() { d.run(client, s) })
-	}
+	s.wake()
 	return nil
+}
+
+// wake tells the seat's goroutine to look; the desk is locked.
+func (s *seat) wake() {
+	select {
+	case s.work <- struct{}{}:
+	default:
+	}
 }
 
 func overloaded(format string, args ...any) error {
 	return &kit.Error{Op: "queue request", Kind: kit.Overloaded, Err: fmt.Errorf(format, args...), Hint: "wait for answers first"}
 }
 
-// run works off a seat's queue and frees the seat when its client has left.
-func (d *Desk) run(client string, s *seat) {
+// run works off a seat's queue until its client has left, and ends the session then.
+func (d *Desk) run(s *seat) {
+	defer s.end()
 	for {
 		d.mu.Lock()
-		if s.leaving || len(s.queue) == 0 {
-			s.running = false
-			leaving := s.leaving
+		if s.leaving {
 			d.mu.Unlock()
-			if leaving {
-				s.end()
-			}
 			return
+		}
+		if len(s.queue) == 0 {
+			d.mu.Unlock()
+			<-s.work
+			continue
 		}
 		j := s.queue[0]
 		s.queue = s.queue[1:]
@@ -155,38 +163,29 @@ func (d *Desk) Gone(client string) {
 		d.mu.Unlock()
 		return
 	}
-	end := d.leave(client, s)
+	d.leave(client, s)
 	d.mu.Unlock()
-	if end {
-		s.end()
-	}
 }
 
-// leave marks a seat as left; it reports whether the caller must end the session, because no worker will.
-func (d *Desk) leave(client string, s *seat) (end bool) {
+// leave takes a client's seat away; its goroutine ends the session. The desk is locked.
+func (d *Desk) leave(client string, s *seat) {
 	delete(d.seats, client)
 	s.leaving, s.queue = true, nil
 	if s.stop != nil {
 		s.stop()
 	}
-	return !s.running
+	s.wake()
 }
 
 // Close ends all sessions and returns when every handler has.
 func (d *Desk) Close() {
 	d.mu.Lock()
 	d.shut = true
-	var idle []*seat
 	for client, s := range d.seats {
-		if d.leave(client, s) {
-			idle = append(idle, s)
-		}
+		d.leave(client, s)
 	}
 	d.mu.Unlock()
 	d.cancel()
-	for _, s := range idle {
-		s.end()
-	}
 	d.work.Wait()
 }
 

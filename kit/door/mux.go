@@ -28,9 +28,12 @@ type Mux struct {
 	before func(Request) // told of every request, for idle clocks and journals; may be nil
 }
 
+// usualVerbs is about how many verbs a node has: a simulated node has little else to compute at its start than to list them.
+const usualVerbs = 192
+
 // NewMux makes a mux of verbs. A name that is taken twice, or empty, is an error.
 func NewMux(verbs ...Verb) (*Mux, error) {
-	m := &Mux{verbs: map[string]Verb{}}
+	m := &Mux{verbs: make(map[string]Verb, usualVerbs)}
 	return m, m.Add(verbs...)
 }
 

@@ -45,7 +45,7 @@ func New(s *store.Store) *Face {
 // Verbs gives the verbs to mount on a node's door. The verb "ops" lists the operations of transactions for
 // completion.
 func (f *Face) Verbs() []door.Verb {
-	var vs []door.Verb
+	vs := make([]door.Verb, 0, len(f.verbs))
 	for _, v := range f.verbs {
 		vs = append(vs, v.Verb)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"netsplit/kit"
 	"netsplit/kit/peer"
@@ -17,9 +18,10 @@ const storeChannel byte = 1
 
 // links is the node's mesh as the store sees it (store.Peers), and as the verbs do.
 type links struct {
-	node *Node
-	mesh atomic.Pointer[peer.Mesh] // nil until start
-	set  chan struct{}             // closed when mesh is set
+	node      *Node
+	simulated bool                      // see simulatedLinks
+	mesh      atomic.Pointer[peer.Mesh] // nil until start
+	set       chan struct{}             // closed when mesh is set
 
 	mu      sync.Mutex
 	changed chan struct{}         // closed and replaced at every Up and Down
@@ -33,27 +35,38 @@ type receiver interface {
 	Receive(from kit.NodeName, frame []byte)
 }
 
-func newLinks(n *Node) *links {
-	return &links{node: n, set: make(chan struct{}), changed: make(chan struct{}), parting: map[kit.NodeName]bool{}}
+func newLinks(n *Node, simulated bool) *links {
+	return &links{node: n, simulated: simulated, set: make(chan struct{}), changed: make(chan struct{}), parting: map[kit.NodeName]bool{}}
 }
 
 // start connects to the known peers and feeds what happens on their links to r.
 func (l *links) start(r receiver) error {
 	n := l.node
-	mesh, err := peer.Start(peer.Config{
+	cfg := peer.Config{
 		Self: n.cfg.Node, Network: n.network, Peers: n.cfg.Peers, Seed: n.cfg.Seed, Manual: n.cfg.Manual, Incarnation: n.cfg.Incarnation,
 		// Discovery is for nodes that were told one address; a lab's nodes are told all of them.
 		Static: n.cfg.Static,
 		Hidden: n.cfg.Hidden,
 		Logf:   n.logf,
 		Handle: func(e peer.Event) { l.handle(r, e) },
-	})
+	}
+	if l.simulated {
+		simulatedLinks(&cfg)
+	}
+	mesh, err := peer.Start(cfg)
 	if err != nil {
 		return err
 	}
 	l.mesh.Store(mesh)
 	close(l.set)
 	return nil
+}
+
+// simulatedLinks makes the links of a simulated node say less often that they live, and look less often for who is away: that is
+// most of what an idle cluster computes, and so what a schedule with much waiting in it costs. A silent peer is given up
+// after 1.2 s as elsewhere; a real node ticks four times as often meanwhile, because its machine may let it starve for a moment.
+func simulatedLinks(cfg *peer.Config) {
+	cfg.Tick, cfg.Missed, cfg.SlowAfter = 400*time.Millisecond, 3, 2*time.Second
 }
 
 // handle takes one event; the mesh calls it serially for each peer.

@@ -52,6 +52,8 @@ type Place struct {
 	// Serve lets requests in and gives them to the handler; it returns when ctx has ended and every handler
 	// has returned.
 	Serve func(ctx context.Context, h door.Handler) error
+	// Simulated is a place in which no node starves by chance; see simulatedLinks.
+	Simulated bool
 }
 
 // Node is one running node. Its methods are safe for concurrent use.
@@ -173,7 +175,7 @@ func (n *Node) open(place Place, app App) error {
 			n.Report("event", note)
 		}
 	}
-	n.links = newLinks(n)
+	n.links = newLinks(n, place.Simulated)
 	if err := n.openProcs(app); err != nil {
 		return err
 	}

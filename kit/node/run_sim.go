@@ -27,7 +27,7 @@ func RunSimulated(ctx context.Context, link *simlink.Link, app App) error {
 	defer cancel()
 	return run(ctx, cfg, app, Place{Network: network, Disk: &d, Files: &d, Serve: func(ctx context.Context, h door.Handler) error {
 		return serveLink(ctx, link, h)
-	}}, nil)
+	}, Simulated: true}, nil)
 }
 
 // simConfig joins what the simulator says of the world with the program's configuration in it.

@@ -51,6 +51,48 @@ func startMesh(t *testing.T, f *wire.Fabric, name kit.NodeName, change func(*Con
 	return m
 }
 
+// dials counts the calls of a node.
+type dials struct {
+	wire.Network
+	count atomic.Int64
+}
+
+func (d *dials) Dial(ctx context.Context, to wire.Peer) (wire.Conn, error) {
+	d.count.Add(1)
+	return d.Network.Dial(ctx, to)
+}
+
+// A lost link is tried less often after a while, and where no node listens seldom: one that starts calls by itself, at once.
+func TestTriesLess(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *wire.Fabric) {
+		counted := &dials{}
+		in := func(d time.Duration) int64 {
+			before := counted.count.Load()
+			time.Sleep(d)
+			return counted.count.Load() - before
+		}
+		a := startMesh(t, f, "a", func(c *Config) {
+			counted.Network, c.Network = c.Network, counted
+			c.Peers, c.SlowAfter = []wire.Peer{{Node: "b", Addr: "mem:b"}}, 2*time.Second
+		})
+		if soon, late := in(2*time.Second), in(20*time.Second); soon < 7 || soon > 13 || late < 3 || late > 6 {
+			t.Errorf("nobody there: %d tries in the first 2 s, %d in the next 20", soon, late)
+		}
+		began := time.Now()
+		startMesh(t, f, "b", nil)
+		if e := <-a.Events(); e.Kind != Up || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("%v after %v", e, time.Since(began))
+		}
+		counted.Rules().Set("b", wire.Rule{Cut: wire.Loud})
+		if e := <-a.Events(); e.Kind != Down {
+			t.Errorf("%v", e)
+		}
+		if soon, late := in(2*time.Second), in(20*time.Second); soon < 7 || soon > 13 || late < 15 || late > 27 {
+			t.Errorf("cut: %d tries in the first 2 s, %d in the next 20", soon, late)
+		}
+	})
+}
+
 func TestEventsChannel(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *wire.Fabric) {
 		a, b := startMesh(t, f, "a", nil), startMesh(t, f, "b", nil)

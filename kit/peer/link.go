@@ -17,9 +17,10 @@ const (
 	// maxOrders and maxOffers bound what waits for a link's goroutine.
 	maxOrders = 64
 	maxOffers = 8
-	// slowAfter is when a lost link is tried less often, slowRetry how often then.
-	slowAfter = 30 * time.Second
+	// slowRetry is how often a link is tried that has been lost for long.
 	slowRetry = time.Second
+	// absentRetry is how often it is tried where for long no node has listened: one that starts calls by itself.
+	absentRetry = 5 * time.Second
 	// refusedRetry spaces tries that were refused: a wrong cookie does not mend itself.
 	refusedRetry = 2 * time.Second
 )
@@ -403,7 +404,10 @@ func (l *link) retryAfter(err error) {
 	switch {
 	case kit.KindOf(err) == kit.Refused:
 		d = max(d, refusedRetry)
-	case time.Since(l.downSince) > slowAfter:
+	case time.Since(l.downSince) <= l.mesh.cfg.SlowAfter:
+	case errors.Is(err, wire.ErrNobody):
+		d = max(d, absentRetry)
+	default:
 		d = max(d, slowRetry)
 	}
 	l.retryIn(d*3/4 + time.Duration(l.rng.Int64N(int64(d)/2+1)))

@@ -31,6 +31,7 @@ type Config struct {
 	Tick        time.Duration // how often each end of a link says that it lives; 0 is 100 ms
 	Missed      int           // ticks without any sign of life before a link is down; 0 is 12
 	Retry       time.Duration // about how often a lost link is tried again; 0 is 200 ms
+	SlowAfter   time.Duration // when a lost link is tried less often, see slowRetry; 0 is 30 s
 	DialTimeout time.Duration // for one try, delays of the link included; 0 is 5 s
 
 	Manual bool // connect only when Connect or Ping ask for it
@@ -189,6 +190,9 @@ func (c Config) filled() Config {
 	}
 	if c.Retry <= 0 {
 		c.Retry = 200 * time.Millisecond
+	}
+	if c.SlowAfter <= 0 {
+		c.SlowAfter = 30 * time.Second
 	}
 	if c.DialTimeout <= 0 {
 		c.DialTimeout = 5 * time.Second

@@ -280,6 +280,9 @@ func nobodyThere(w world) {
 	start := time.Now()
 	_, err := a.Dial(ctxFor(5*time.Second), Peer{"b", b.Addr()})
 	w.wantKind(err, kit.Unavailable)
+	if !errors.Is(err, ErrNobody) {
+		w.t.Fatalf("%v does not say that nobody is there", err)
+	}
 	if time.Since(start) > 3*time.Second {
 		w.t.Fatal("it took", time.Since(start))
 	}

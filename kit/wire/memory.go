@@ -157,7 +157,7 @@ func (n *Memory) Dial(ctx context.Context, to Peer) (Conn, error) {
 		}
 	}
 	if target == nil || target.isGone() {
-		return nil, dialErr(to.Node, errors.New("nobody listens at "+clean(to.Addr)))
+		return nil, dialErr(to.Node, ErrNobody)
 	}
 	mine, theirs := newMemPair(n, target)
 	if !n.add(mine) || !target.add(theirs) {

@@ -185,6 +185,7 @@ func (n *simNet) handle(f simlink.Frame) {
 		}
 	case simlink.Refused:
 		if answer != nil {
+			c.end() // there is nothing to close at the host
 			answer <- dialRefused(c.peer, f)
 		}
 	case simlink.Data, simlink.Packet:
@@ -199,11 +200,14 @@ func (n *simNet) handle(f simlink.Frame) {
 }
 
 func dialRefused(peer kit.NodeName, f simlink.Frame) error {
-	kind, hint := kit.Unavailable, ""
-	if f.Name == "cookie" {
-		kind, hint = kit.Refused, "give both nodes the same cookie"
+	e := &kit.Error{Op: "dial", What: string(peer), Kind: kit.Unavailable, Err: errors.New(string(f.Data))}
+	switch f.Name {
+	case "cookie":
+		e.Kind, e.Hint = kit.Refused, "give both nodes the same cookie"
+	case "down":
+		e.Err = ErrNobody
 	}
-	return &kit.Error{Op: "dial", What: string(peer), Kind: kind, Err: errors.New(string(f.Data)), Hint: hint}
+	return e
 }
 
 // simConn is one connection of a simulated node.

@@ -5,10 +5,12 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"netsplit/kit"
@@ -117,6 +119,9 @@ func (n *TCP) Dial(ctx context.Context, to Peer) (Conn, error) {
 	var d net.Dialer
 	d.SetMultipathTCP(false)
 	sock, err := d.DialContext(ctx, "tcp", to.Addr)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("%w: %w", ErrNobody, err)
+	}
 	if err != nil {
 		return nil, dialErr(to.Node, err)
 	}

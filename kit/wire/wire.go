@@ -5,6 +5,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -28,7 +29,8 @@ type Peer struct {
 // keeps the same limits, and starts no goroutine that would stay runnable while the node is idle.
 type Network interface {
 	// Dial opens a connection; it ends with ctx. Two connections between one pair may exist at once. Its errors
-	// are kit.Refused for a wrong cookie or a wrong name and kit.Unavailable for all that time may mend.
+	// are kit.Refused for a wrong cookie or a wrong name and kit.Unavailable for all that time may mend; among those
+	// ErrNobody says that the machine was reached and no node listens there.
 	Dial(ctx context.Context, to Peer) (Conn, error)
 	// Accept waits for the next incoming connection; an error means that ctx ended or the network is closed.
 	Accept(ctx context.Context) (Conn, error)
@@ -58,6 +60,9 @@ type Conn interface {
 	// Close ends the connection; frames sent before are still delivered, as far as the peer takes them.
 	Close() error
 }
+
+// ErrNobody is the cause of a Dial's error when the place was reached and no node listens there.
+var ErrNobody = errors.New("nobody listens there")
 
 // LaterConn is a Conn that can hold a frame back for a moment, so that it goes with the next one in one system call and
 // the peer wakes up once for both.
