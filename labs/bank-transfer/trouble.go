@@ -156,15 +156,32 @@ func (t trouble) breakIt(ctx context.Context, w *lab.World) {
 	if w.Sleep(ctx, volleyTakes) != nil {
 		return
 	}
-	if t.how == killed {
+	switch t.how {
+	case killed:
+		t.visit(w)
 		t.kill(ctx, w)
 		return
+	case brief:
+		t.visit(w)
 	}
 	if t.order(w, true) != nil || w.Sleep(ctx, t.lasts) != nil || t.order(w, false) != nil || t.how == brief {
 		return
 	}
 	w.Do(ctx, "operator", t.away, "stop_store")
 	w.Do(ctx, "operator", t.away, "start_store")
+}
+
+// visit asks for a transfer to an account of the node that goes away, at another one, while it goes: a node that is away for so short a
+// time might not be missed by anybody, and the run would prove nothing.
+func (t trouble) visit(w *lab.World) {
+	c := newClient(t.seed, crowd)
+	from := t.others[c.Rand.IntN(len(t.others))]
+	o := order{t.account(from, c.Rand.IntN(perBranch)), t.account(t.away, c.Rand.IntN(perBranch)), 1 + c.Rand.Int64N(40), c.NextName()}
+	w.Go(func(ctx context.Context) {
+		if c.Pause(ctx, w, 0, muteFor/2) == nil {
+			t.insist(ctx, w, c, from, o)
+		}
+	})
 }
 
 // kill ends the node after a moment in which nothing that it sends gets out: what it decides then is not heard.
