@@ -234,7 +234,7 @@ func (b *benchGrader) grade(ctx context.Context, slug string, seeds int) (float6
 	if err != nil {
 		return 0, err
 	}
-	g := &lab.Grader{Env: b.system.Env(), Version: lab.Version()}
+	g := &lab.Grader{Env: b.system.Env(), Version: lab.Version(), TestJobs: testJobs()}
 	begun := time.Now()
 	r, err := g.Grade(ctx, l, sub, lab.Options{Seeds: seeds})
 	if err != nil {

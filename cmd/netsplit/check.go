@@ -67,7 +67,7 @@ func runCheck(cmd *cobra.Command, args []string, f checkFlags) error {
 	system := &lab.System{}
 	defer system.Close()
 	view := viewOn(cmd.ErrOrStderr())
-	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress()}
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), TestJobs: testJobs(), Progress: view.progress()}
 	proofs, sound := []lab.Proof{}, true
 	for _, l := range list {
 		p, err := f.check(cmd, g, l, ledgers)

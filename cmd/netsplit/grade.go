@@ -128,7 +128,7 @@ func runGrade(cmd *cobra.Command, arg string, f gradeFlags) error {
 	system := &lab.System{}
 	defer system.Close()
 	view := viewOn(cmd.ErrOrStderr())
-	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress(), News: view.news()}
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), TestJobs: testJobs(), Progress: view.progress(), News: view.news()}
 	o := lab.Options{Seed: f.seed, Seeds: f.seeds, Shrink: f.shrinking(true)}
 	r, err := g.Grade(cmd.Context(), l, sub, o)
 	view.clear()

@@ -84,6 +84,20 @@ func TestHeapOfChildren(t *testing.T) {
 	}
 }
 
+func TestTestsSideBySide(t *testing.T) {
+	const mb = 1 << 20
+	for heap, want := range map[int64]int{
+		307 * mb:      1, // within 768 MiB, or one of two graders within twice that
+		614 * mb:      2,
+		math.MaxInt64: 2,
+	} {
+		withLimit(t, heap)
+		if got := testJobs(); got != want {
+			t.Errorf("%d at once with a heap of %d MB, want %d", got, heap/mb, want)
+		}
+	}
+}
+
 func TestGradersSideBySide(t *testing.T) {
 	const mb = 1 << 20
 	for _, c := range []struct {

@@ -91,7 +91,7 @@ func (a replayArgs) run(cmd *cobra.Command, name string) error {
 	defer system.Close()
 	view := viewOn(cmd.ErrOrStderr())
 	defer view.clear()
-	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), Progress: view.progress()}
+	g := &lab.Grader{Env: system.Env(), Version: lab.Version(), TestJobs: testJobs(), Progress: view.progress()}
 	switch {
 	case a.log:
 		return a.showLog(cmd, g, view, l, old)

@@ -26,6 +26,9 @@ type Grader struct {
 	News func(line string)
 	// Jobs is how many simulated runs go on at once; 0 is one a core.
 	Jobs int
+	// TestJobs is how many wrong programs are compiled and run at once with a submission's tests, and no more than Jobs; 0 is two.
+	// Each takes some 150 MB while it is linked.
+	TestJobs int
 }
 
 // Options of one grading.

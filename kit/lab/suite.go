@@ -1,10 +1,10 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -246,16 +246,15 @@ func (g *Grader) tryMutants(ctx context.Context, l *Lab, sub Submission, o Optio
 	return f, nil
 }
 
-// runMutants runs tests with wrong programs, two at a time, because most of it is compiling.
+// testJobs is how many programs are compiled and tested at once.
+func (g *Grader) testJobs() int { return min(g.jobs(), cmp.Or(g.TestJobs, 2)) }
+
+// runMutants runs tests with wrong programs, by itself two at a time, because most of it is compiling.
 func (g *Grader) runMutants(ctx context.Context, l *Lab, wrong []Mutant, sub Submission, seed uint64) ([]testRuns, error) {
 	runs, errs := make([]testRuns, len(wrong)), make([]error, len(wrong))
-	jobs := g.Jobs
-	if jobs <= 0 {
-		jobs = runtime.GOMAXPROCS(0)
-	}
 	next := make(chan int) // closed below, when all are handed out
 	var workers sync.WaitGroup
-	for range min(jobs, 2, len(wrong)) {
+	for range min(g.testJobs(), len(wrong)) {
 		workers.Go(func() {
 			for i := range next {
 				program, err := l.Mutated(wrong[i])

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"netsplit/kit/grade"
 )
@@ -84,6 +87,48 @@ func TestCaughtMutantsScore(t *testing.T) {
 	}
 	if got := taskIn(r, "tests"); got.Score != 20 || !strings.Contains(got.Actual, "2 caught, 1 not") || strings.Contains(got.Actual, forgets.Clue) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestTestJobs: where there is memory for one compiler only, no second one is started beside it.
+func TestTestJobs(t *testing.T) {
+	l := find(t, fakeCatalog(t), "counter")
+	l.Mutants = append(l.Mutants, l.Mutants[1], l.Mutants[1], l.Mutants[1])
+	for _, c := range []struct{ jobs, testJobs, want int }{
+		{jobs: 4, testJobs: 1, want: 1},
+		{jobs: 4, want: 2},
+		{jobs: 4, testJobs: 2, want: 2},
+		{jobs: 1, testJobs: 2, want: 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			env := fakeEnv()
+			var mu sync.Mutex
+			now, most := 0, 0
+			count := func(by int) {
+				mu.Lock()
+				defer mu.Unlock()
+				now += by
+				most = max(most, now)
+			}
+			build := env.Build
+			env.Build = func(ctx context.Context, src Source) (Program, error) {
+				if src.Tests == nil {
+					return build(ctx, src)
+				}
+				count(1)
+				defer count(-1)
+				time.Sleep(time.Second) // in the bubble's time, which moves when all of them wait
+				return build(ctx, src)
+			}
+			g := &Grader{Env: env, Jobs: c.jobs, TestJobs: c.testJobs}
+			r, err := g.Grade(t.Context(), l, program("func step() int { return 1 }", "real"), Options{Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := taskIn(r, "tests"); got.Verdict != grade.Pass || most != c.want {
+				t.Errorf("%+v: %d at once, want %d; %s", c, most, c.want, got.Why)
+			}
+		})
 	}
 }
 
